@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+import httpx
 import pytest
 
 from hammerflow import HammerflowError
 from hammerflow.cli.demo import compare
+from hammerflow.cli.demo.dashboard import open_in_browser
 from hammerflow.cli.demo.line_count import LineCount
-from tests.cli.conftest import HAMMERFLOW, environment
+from tests.cli.conftest import HAMMERFLOW, Run, environment
 from tests.cli.test_line_count import library
 from tests.cli.test_migrate import tables
 
@@ -132,6 +136,82 @@ def test_interrupted_it_cleans_up(
     assert list(temporary.iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.killpg(worker, 0)
+
+
+def test_it_shows_the_dashboard_until_ctrl_c(command: list[str], temporary: Path) -> None:
+    process = start([*command, "--web", "--children", "1"], temporary)
+    assert process.stdout is not None
+    found = re.match(
+        r"open (http://127\.0\.0\.1:[0-9]+)(/login\?code=\S+)", process.stdout.readline()
+    )
+    assert found is not None
+    with httpx.Client(base_url=found[1], timeout=30) as browser:
+        assert browser.get(found[2]).status_code == 303
+        assert browser.get("/api/overview").json()["workers"]["alive"] <= 1
+        assert browser.get("/").headers["content-type"].startswith("text/html")
+        assert any(line.startswith("the dashboard stays open") for line in process.stdout)
+        while not browser.get("/api/workflows?kind=workflow&status=completed").json()["items"]:
+            assert process.poll() is None
+
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err) == (0, "")
+    assert list(temporary.iterdir()) == []
+    assert left_over(temporary) == []
+
+
+def test_while_it_counts_sigterm_ends_the_dashboard_too(
+    command: list[str], temporary: Path
+) -> None:
+    process = start([*command, "--web"], temporary)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("open http://127.0.0.1:")
+
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err.strip()) == (130, "error: interrupted")
+    assert list(temporary.iterdir()) == []
+    assert left_over(temporary) == []
+
+
+def test_without_its_extra_the_dashboard_says_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "hammerflow.web.server", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+
+    ended = run("demo", "--web")
+
+    assert ended.code == 1
+    assert "needs the package uvicorn" in ended.err
+    assert "pip install 'hammerflow[web]'" in ended.err
+
+
+def test_a_browser_is_opened_only_where_a_person_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda link: opened.append(link) is None)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("CI", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert not open_in_browser("http://127.0.0.1/none")
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert open_in_browser("http://127.0.0.1/shown")
+    monkeypatch.setenv("CI", "true")
+    assert not open_in_browser("http://127.0.0.1/ci")
+    assert opened == ["http://127.0.0.1/shown"]
+
+
+def left_over(temporary: Path) -> list[str]:
+    """Processes whose temporary files are in this folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(temporary).encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text())
+    return found
 
 
 def test_a_worker_that_dies_ends_it(interrupted: subprocess.Popen[str], temporary: Path) -> None:

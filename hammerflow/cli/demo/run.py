@@ -84,7 +84,7 @@ def count_again(demo: DemoEnvironment, root: Path, size: int) -> None:
 
 
 def _until(demo: DemoEnvironment, is_over: Callable[[], bool], seconds: float) -> None:
-    """Wait for something, or so many seconds."""
+    """Wait for something, or this number of seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and not is_over():
         demo.check()

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from hammerflow.app import Hammerflow
-from hammerflow.canvas.chain import chain
 from hammerflow.canvas.signature import Signature
 from hammerflow.cli.demo import shop_errors as errors
 from hammerflow.workflows.batch import Batch
@@ -178,15 +177,13 @@ def catalogue(app: Hammerflow, name: str) -> Workflow:
     task = app.tasks
     flow = app.workflow("nightly-catalogue", description=f"the catalogue of {name}")
     flow.add(task["imports.feed"].s(name, 40), name="import feed", wait_for_children=True)
+    names = []
     for product in range(_RESIZED):
-        work = chain(
-            task["images.resize"].si(product, 1280), task["search.index_product"].si(product)
-        )
-        flow.add(work, name=f"product {product + 1}", after=["import feed"])
-    names = [f"product {product + 1}" for product in range(_RESIZED)]
-    flow.add(task["feeds.export"].si("google-shopping"), name="export", after=names)
-    flow.add(task["stock.sync_warehouse"].si("hamburg"), name="sync stock", after=["import feed"])
-    flow.add(task["reports.daily_sales"].si(name), name="report", after=["export", "sync stock"])
+        names.append(f"product {product + 1}")
+        flow.add(task["images.resize"].si(product, 1280), name=names[-1], after=["import feed"])
+    flow.add(task["search.index_product"].si(0), name="index", after=names)
+    flow.add(task["feeds.export"].si("google-shopping"), name="export", after=["index"])
+    flow.add(task["reports.daily_sales"].si(name), name="report", after=["index"])
     return flow
 
 

@@ -1,4 +1,4 @@
-"""Figures: the statistics of the seeded jobs by minute, hour and day."""
+"""DayFigures: the statistics of the seeded jobs by minute, hour and day."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from hammerflow.jobs.histogram import Histogram
 from hammerflow.stores.statistics import DAY, HOUR, MINUTE
 
-__all__ = ["Figures"]
+__all__ = ["DayFigures"]
 
 _ENQUEUED = 0  # as Statistics counts jobs that were enqueued
 _Key = tuple[int, int, int]  # task, queue, state
@@ -39,7 +39,7 @@ class _Span:
             yield [span, begin, *key, jobs, *sums, runs.pack(), waits.pack()]
 
 
-class Figures:
+class DayFigures:
     """Counts jobs; gives the rows of spans that are over.
 
     Args:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from hammerflow.cli.demo.day.figures import Figures
+from hammerflow.cli.demo.day.figures import DayFigures
 from hammerflow.cli.demo.day.plain import JOB, Source
 from hammerflow.cli.demo.day.staging import RunningJob
 from hammerflow.cli.demo.day.writing import DayWriter, Ids
@@ -25,7 +25,7 @@ _PROGRESS = ("job_id", "at", "fraction", "note")
 _WORKER = ("id", "host", "pid", "started_at", "beat_at", "beats", "info", "state")
 #: Seconds that the oldest ready job of the busiest queue has waited, and that of the others.
 _BACKLOG, _USUAL = 420.0, 6.0
-#: Of so many jobs of the day one is ready at its end, and one comes later; and how many at most.
+#: One job in this number is ready at the end of the day, and one comes later; the most of each.
 _READY, _LATER, _MOST = 60, 250, 200_000
 _LONG = {"reports.daily_sales", "feeds.export", "stock.sync_warehouse"}
 
@@ -60,15 +60,16 @@ class LiveJobs:
     """
 
     def __init__(
-        self, writer: DayWriter, figures: Figures, found: Sequence[Source], rng: random.Random, *,
+        self, writer: DayWriter, figures: DayFigures, found: Sequence[Source], rng: random.Random, *,
         now: float,
     ) -> None:  # fmt: skip
         self._writer, self._figures, self._sources = writer, figures, found
         self._rng, self._ids, self._now = rng, Ids(rng), now
         self._by_task = {each.traffic.task: each for each in found}
+        self._workers: list[tuple[DayWorker, list[RunningJob]]] = []
 
     def write(self, jobs: int, staged: Sequence[RunningJob]) -> None:
-        """Write the live jobs of a day with so many.
+        """Write the live jobs of a day that has this number of jobs.
 
         Args:
             staged: jobs that run and are written already.
@@ -147,13 +148,18 @@ class LiveJobs:
             self._writer.add("errors", _ERROR, rows)
 
     def _running(self, staged: Sequence[RunningJob]) -> None:
-        """A job for most of the children, and the rows of the workers."""
+        """A job for most of the children of the workers."""
         waiting = list(staged)
         for worker in WORKERS:
             busy = worker.children - 1 - self._rng.randrange(2)
             mine = [waiting.pop() for _ in range(min(len(waiting), busy // 2))]
             mine += [self._start(worker) for _ in range(busy - len(mine))]
-            self._write_worker(worker, mine)
+            self._workers.append((worker, mine))
+
+    def write_workers(self, now: float) -> None:
+        """Write the workers, who have just been heard of."""
+        for worker, running in self._workers:
+            self._write_worker(worker, running, now - worker.silent)
 
     def _start(self, worker: DayWorker) -> RunningJob:
         known = [s for s in self._sources if not worker.queues or s.traffic.queue in worker.queues]
@@ -171,8 +177,9 @@ class LiveJobs:
             self._writer.add("progress", _PROGRESS, [row])
         return RunningJob(id_, task, started)
 
-    def _write_worker(self, worker: DayWorker, running: Iterable[RunningJob]) -> None:
-        beat_at = self._now - worker.silent
+    def _write_worker(
+        self, worker: DayWorker, running: Iterable[RunningJob], beat_at: float
+    ) -> None:
         children: list[dict[str, Any]] = [
             {
                 "pid": worker.pid + 11 + n, "kind": "serial", "running": 1,

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from hammerflow.cli.demo.day.figures import Figures
+from hammerflow.cli.demo.day.figures import DayFigures
 from hammerflow.cli.demo.day.traffic import (
     DAY,
     MERCHANT_TASK,
@@ -92,7 +92,7 @@ class PlainJobs:
     """
 
     def __init__(
-        self, writer: DayWriter, figures: Figures, found: Sequence[Source], rng: random.Random, *,
+        self, writer: DayWriter, figures: DayFigures, found: Sequence[Source], rng: random.Random, *,
         now: float, workers: Sequence[int], codec: Codec,
     ) -> None:  # fmt: skip
         self._writer, self._figures, self._sources = writer, figures, found
@@ -103,9 +103,9 @@ class PlainJobs:
         self.records: list[tuple[float, Record]] = []
 
     def write(self, jobs: int) -> Iterator[int]:
-        """Write so many jobs; gives after each minute of the day how many there are."""
+        """Write this number of jobs; gives after each minute of the day how many there are."""
         begin = self._now - DAY
-        counts = per_minute(jobs, begin, _MINUTES, self._rng)
+        counts = per_minute(jobs, _MINUTES, self._rng)
         weights = [*itertools.accumulate(each.weight for each in self._sources)]
         choices, uniform = self._rng.choices, self._rng.random
         logged_from, written = max(0, jobs - _LOGGED), 0

@@ -50,14 +50,14 @@ class Rehearsal(NamedTuple):
 
 @contextlib.contextmanager
 def rehearsed(played: list[Scene]) -> Iterator[Rehearsal]:
-    """Run scenes one after the other, in a file that is removed at the end."""
+    """Run scenes, in a file that is removed at the end."""
     with TemporaryDirectory(prefix="hammerflow-day-") as folder:
         url = f"sqlite:///{Path(folder) / 'rehearsal.db'}"
         app = shop.create_shop(database=url, doorbell="none", schema=None)
         with contextlib.closing(app):
             app.migrate()
             stage = _Stage(app)
-            yield Rehearsal(app, [(stage.play(scene), scene) for scene in played])
+            yield Rehearsal(app, [*stage.play(played)])
 
 
 class _Stage:
@@ -73,12 +73,17 @@ class _Stage:
             _WORKER, host="rehearsal", pid=1, info={}, tasks=catalog.names, queues=catalog.queues
         )
 
-    def play(self, scene: Scene) -> bytes:
-        """Run a scene to its end; the id of its root."""
+    def play(self, played: list[Scene]) -> Iterator[tuple[bytes, Scene]]:
+        """Run scenes to their ends, those together of which nothing stays; gives their roots."""
+        plain = [scene for scene in played if scene.stays is None]
+        for some in (plain, *([scene] for scene in played if scene.stays is not None)):
+            yield from [(self._begin(scene), scene) for scene in some]
+            queues = sorted(self._catalog.queues)
+            while sum(self._round(queue, some[0].stays) for queue in queues):
+                pass
+
+    def _begin(self, scene: Scene) -> bytes:
         root: bytes = scene.begin(self._app).id.bytes
-        queues = sorted(self._catalog.queues)
-        while sum(self._round(queue, scene.stays) for queue in queues):
-            pass
         return root
 
     def _round(self, queue: str, stays: Stays | None) -> int:
@@ -97,7 +102,7 @@ class _Stage:
 
 
 def scenes(orders: int) -> list[Scene]:
-    """What takes place on the day, with so many completed orders."""
+    """What takes place on the day, with this number of completed orders."""
     hour = 3_600.0
     played = [
         Scene(2 * hour + n * 20 * hour / max(1, orders), _order(480_100 + n)) for n in range(orders)

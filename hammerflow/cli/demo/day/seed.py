@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from hammerflow.cli.demo.day.figures import Figures
+from hammerflow.cli.demo.day.figures import DayFigures
 from hammerflow.cli.demo.day.live import WORKERS, LiveJobs
 from hammerflow.cli.demo.day.nouns import Surroundings, write_log
 from hammerflow.cli.demo.day.plain import FIGURES, PlainJobs, sources
@@ -39,14 +39,16 @@ class SeededDay(NamedTuple):
 
 
 def seed_day(
-    store: Store, *, jobs: int, queues: int, seed: int, tell: Callable[[int], None] = lambda _: None
-) -> SeededDay:
-    """Fill an empty database with a day that ends now.
+    store: Store, *, jobs: int, queues: int, seed: int, now: float | None = None,
+    tell: Callable[[int], None] = lambda _: None,
+) -> SeededDay:  # fmt: skip
+    """Fill an empty database with a day.
 
     Args:
         jobs: plain jobs that have ended; what is live, and workflows, come on top.
         queues: how many there are in all; those beyond the shop's own belong to merchants.
-        seed: the same one makes the same day.
+        seed: the same one makes the same day, if that ends at the same time.
+        now: when it ends, in seconds since 1970; by default now, by the database's clock.
         tell: gets after each minute of the day how many jobs are written.
 
     Raises:
@@ -57,8 +59,8 @@ def seed_day(
             f"this database is not empty (it has rows in {', '.join(tables)}): name an empty one "
             "with --database, or give the demo tables of its own by HAMMERFLOW_PREFIX"
         )
-    rng, now = random.Random(seed), store.clock()
-    writer, figures = DayWriter(store), Figures(now)
+    rng, now = random.Random(seed), store.clock() if now is None else now
+    writer, figures = DayWriter(store), DayFigures(now)
     workers = [each.id for each in WORKERS]
     orders = min(_ORDERS, max(2, jobs // _JOBS_OF_AN_ORDER))
     with rehearsed(scenes(orders)) as played:
@@ -67,7 +69,8 @@ def seed_day(
         _register(store, [*app.tasks], queues)
         staging = Staging(played, rng, now=now, workers=workers)
         staging.write(writer, figures)
-        LiveJobs(writer, figures, found, rng, now=now).write(jobs, staging.running)
+        live = LiveJobs(writer, figures, found, rng, now=now)
+        live.write(jobs, staging.running)
         plain = PlainJobs(writer, figures, found, rng, now=now, workers=workers, codec=app.codec)
         for written in plain.write(jobs):
             tell(written)
@@ -77,6 +80,7 @@ def seed_day(
     records = [*staging.records, *plain.records, *around.records]
     position = write_log(writer, store, records)
     around.write_sinks(position)
+    live.write_workers(store.clock())
     writer.flush()
     return SeededDay(jobs, len(records), max(queues, len(QUEUES)))
 
@@ -87,7 +91,7 @@ def _register(store: Store, tasks: list[str], queues: int) -> None:
     store.names.register(queues=names, tasks=[*tasks, gone])
 
 
-def _write_figures(writer: DayWriter, figures: Figures, staging: Staging) -> None:
+def _write_figures(writer: DayWriter, figures: DayFigures, staging: Staging) -> None:
     """The figures that are left, those of spawners, and how far all is counted."""
     writer.add("statistics", FIGURES, figures.take(figures.end))
     for span in (MINUTE, HOUR, DAY):

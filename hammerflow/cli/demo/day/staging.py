@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from hammerflow.cli.demo.day.figures import Figures
+from hammerflow.cli.demo.day.figures import DayFigures
 from hammerflow.cli.demo.day.rehearsal import Rehearsal
 from hammerflow.cli.demo.day.traffic import TRAFFIC
 from hammerflow.cli.demo.day.writing import DayWriter, Ids
@@ -205,7 +205,7 @@ class Staging:
 
     # -- rows
 
-    def write(self, writer: DayWriter, figures: Figures) -> None:
+    def write(self, writer: DayWriter, figures: DayFigures) -> None:
         """Write all rows, and count them."""
         for table, owner in _TABLES.items():
             rows = self._tables[table]
@@ -237,7 +237,7 @@ class Staging:
         return values
 
     def _worker(self, part: _Part) -> int:
-        return self._workers[part.id[-1] % len(self._workers)]
+        return self._workers[self._new[part.id][-1] % len(self._workers)]
 
     def _renamed(self, value: Any) -> Any:
         if isinstance(value, bytes):
@@ -253,7 +253,7 @@ class Staging:
             return match[0]
         return str(uuid.UUID(bytes=new)) if "-" in match[0] else new.hex()
 
-    def _count(self, part: _Part, figures: Figures) -> None:
+    def _count(self, part: _Part, figures: DayFigures) -> None:
         row, id_ = part.row, self._new[part.id]
         task_id, queue_id = row["task_id"], row["queue_id"]
         figures.add_enqueued(task_id, queue_id, part.created)

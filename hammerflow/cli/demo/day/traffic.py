@@ -31,6 +31,7 @@ _HOURS = (
     0.35, 0.25, 0.2, 0.2, 0.25, 0.4, 0.7, 1.0, 1.25, 1.4, 1.45, 1.5,
     1.6, 1.5, 1.3, 1.25, 1.3, 1.4, 1.6, 1.75, 1.7, 1.3, 0.8, 0.55,
 )  # fmt: skip
+_END = 12.2  # the hour at which the day ends
 _SOURCES = {"payments": "gateway", "images": "pillow", "stock": "warehouse"}
 
 
@@ -223,11 +224,11 @@ TRAFFIC: tuple[Traffic, ...] = (
 )
 
 
-def per_minute(jobs: int, begin: float, minutes: int, rng: random.Random) -> list[int]:
-    """How many of the jobs come in each minute; they follow the hours of the day (UTC)."""
+def per_minute(jobs: int, minutes: int, rng: random.Random) -> list[int]:
+    """How many of the jobs come in each minute, the last of which is one at noon in the shop."""
     weights = []
     for minute in range(minutes):
-        hour = (begin + 60 * minute) / 3600 % 24
+        hour = (_END + (minute - minutes) / 60) % 24
         low, part = int(hour), hour % 1
         level = _HOURS[low] * (1 - part) + _HOURS[(low + 1) % 24] * part
         weights.append(level * rng.uniform(0.8, 1.2))
