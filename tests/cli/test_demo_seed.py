@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,8 @@ def test_a_day_is_sound_and_has_everything(run: Run, migrated_url: str) -> None:
         progress = store.statistics.progress()
         assert progress is not None
         jobs = store.jobs.list(state=JobState.COMPLETED, limit=5_000)
-        over = [job for job in jobs if job.finished_at.timestamp() < progress.final_to]
+        end = datetime.fromtimestamp(progress.final_to, UTC)
+        over = [job for job in jobs if job.finished_at is not None and job.finished_at < end]
         assert counted == len(over)
 
 

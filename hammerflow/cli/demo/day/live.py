@@ -60,8 +60,8 @@ class LiveJobs:
     """
 
     def __init__(
-        self, writer: DayWriter, figures: DayFigures, found: Sequence[Source], rng: random.Random, *,
-        now: float,
+        self, writer: DayWriter, figures: DayFigures, found: Sequence[Source],
+        rng: random.Random, *, now: float,
     ) -> None:  # fmt: skip
         self._writer, self._figures, self._sources = writer, figures, found
         self._rng, self._ids, self._now = rng, Ids(rng), now

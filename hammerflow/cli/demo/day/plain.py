@@ -92,8 +92,8 @@ class PlainJobs:
     """
 
     def __init__(
-        self, writer: DayWriter, figures: DayFigures, found: Sequence[Source], rng: random.Random, *,
-        now: float, workers: Sequence[int], codec: Codec,
+        self, writer: DayWriter, figures: DayFigures, found: Sequence[Source],
+        rng: random.Random, *, now: float, workers: Sequence[int], codec: Codec,
     ) -> None:  # fmt: skip
         self._writer, self._figures, self._sources = writer, figures, found
         self._rng, self._ids, self._now = rng, Ids(rng), now
