@@ -39,6 +39,7 @@ FIGURES = (
     "retention",
     "retention-at-scale",
     "views",
+    "web",
     "limits",
     "fairness",
     "schedules",
@@ -107,14 +108,24 @@ def _each(figures: list[str], arguments: argparse.Namespace) -> int:
 
 def _here(url: str, figures: list[str], arguments: argparse.Namespace) -> int:
     os.environ["HAMMERFLOW_DATABASE_URL"] = url
-    from benchmarks import event_load, fairness, limits, measure, retention, scale, schedules, views
+    from benchmarks import (
+        event_load,
+        fairness,
+        limits,
+        measure,
+        retention,
+        scale,
+        schedules,
+        views,
+        web,
+    )
     from benchmarks.tasks import app
 
     app.migrate()
     sizes = {"latency": 300}
     for name in figures:
         known = measure.ALL | scale.ALL | retention.ALL | views.ALL | limits.ALL | schedules.ALL
-        known |= event_load.ALL | fairness.ALL
+        known |= event_load.ALL | fairness.ALL | web.ALL
         measured = known[name]
         for figure in measured(url, sizes.get(name, arguments.jobs)):
             _show({"database": app.store.dialect, **figure}, arguments.json)

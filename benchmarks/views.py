@@ -121,24 +121,24 @@ def measured(url: str, named: Mapping[str, str], views: tuple[str, ...] = ()) ->
 
     ``cpu_ms`` is the mean CPU of a run, the server's included; a server tells it in steps of 10 ms.
     """
-    server = _server()
+    server = server_process()
     for view in views or VIEWS:
         words = [named[word[1:-1]] if word[0] == "{" else word for word in view.split()]
         times, end = [], ""
         before = 0.0
         for run in range(_RUNS + 1):
             if run == 1:
-                before = _cpu(server)
+                before = cpu_seconds(server)
             start = time.perf_counter()
             end = _run([*words, "--database", url])
             times.append((time.perf_counter() - start) * 1e3)
-        cpu = (_cpu(server) - before) / _RUNS * 1e3
+        cpu = (cpu_seconds(server) - before) / _RUNS * 1e3
         yield {"figure": view, "cpu_ms": round(cpu), "best_ms": round(min(times[1:])),
                "first_ms": round(times[0]), "median_ms": round(statistics.median(times[1:])),
                "bar": f"cpu < {_MOST_MS}", **({"failed": end} if end else {})}  # fmt: skip
 
 
-def _server() -> int | None:
+def server_process() -> int | None:
     """The process of the database's server; None for SQLite."""
     match app.store.dialect:
         case "postgres":
@@ -149,7 +149,7 @@ def _server() -> int | None:
     return None
 
 
-def _cpu(server: int | None) -> float:
+def cpu_seconds(server: int | None) -> float:
     """Seconds of CPU that this process and the server have used so far."""
     ticks = 0
     if server is not None:
