@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from hammerflow.cli.options import seconds_option, shared
 from hammerflow.cli.session import Session
-from hammerflow.sinks.runner import LogKeeping, RelayRunner
+from hammerflow.sinks.runner import LogKeeping, RelayRunner, listen_for_events
 
 __all__ = ["command"]
 
@@ -38,4 +39,5 @@ def command(session: Session, seconds: float | None) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
-        runner.run(seconds)
+        with contextlib.closing(listen_for_events(backend.notifier, runner)):
+            runner.run(seconds)

@@ -8,12 +8,21 @@ from typing import Any
 
 from hammerflow.events.event import Event
 
-__all__ = ["BATCH_TYPE", "EVENT_TYPE", "attributes_of", "cloud_event", "event_id"]
+__all__ = [
+    "BATCH_TYPE",
+    "EVENT_TYPE",
+    "attributes_of",
+    "cloud_event",
+    "enclosed",
+    "event_id",
+    "to_json",
+]
 
 #: The media types of one event and of a list of them.
 EVENT_TYPE, BATCH_TYPE = "application/cloudevents+json", "application/cloudevents-batch+json"
 #: A position as text that sorts as the number does.
 _SEQUENCE = "{:020d}"
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=str, ensure_ascii=False)
 
 
 def event_id(event: Event, source: str) -> str:
@@ -47,12 +56,15 @@ def attributes_of(event: Event, source: str, key: str) -> dict[str, str]:
 
 def cloud_event(event: Event, source: str, key: str) -> Mapping[str, Any]:
     """One event as a JSON object of CloudEvents 1.0."""
-    data = dict(event.data)
-    if event.is_tombstone:
-        data["is_tombstone"] = True
-    return {**attributes_of(event, source, key), "data": data}
+    return enclosed(event, attributes_of(event, source, key))
+
+
+def enclosed(event: Event, attributes: Mapping[str, str]) -> Mapping[str, Any]:
+    """The same with attributes that were made before."""
+    data = {**event.data, "is_tombstone": True} if event.is_tombstone else event.data
+    return {**attributes, "data": data}
 
 
 def to_json(value: Any) -> bytes:
     """A value as compact JSON; what JSON does not know becomes text."""
-    return json.dumps(value, separators=(",", ":"), default=str, ensure_ascii=False).encode()
+    return _ENCODER.encode(value).encode()

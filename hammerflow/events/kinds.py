@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import fnmatch
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -59,17 +60,17 @@ class EventKind(enum.IntEnum):
     WEBHOOK_ENABLED = 53
     LOG_GAP = 62
 
-    @property
+    @functools.cached_property
     def label(self) -> str:
         """``job.completed``."""
         return self.name.lower().replace("_", ".", 1)
 
-    @property
+    @functools.cached_property
     def noun(self) -> str:
         """What it is about: job, workflow, spawn, queue, task, app, worker, schedule ..."""
         return self.label.partition(".")[0]
 
-    @property
+    @functools.cached_property
     def is_of_job(self) -> bool:
         """Whether its id is that of a job."""
         return self.noun in ("job", "spawn")

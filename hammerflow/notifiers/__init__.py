@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hammerflow.errors import ConfigError
-from hammerflow.notifiers.base import Listener, Notifier, Waiter
+from hammerflow.notifiers.base import RELAYS, Listener, Notifier, Waiter
 
 if TYPE_CHECKING:
     from hammerflow.settings import Settings
 
-__all__ = ["Listener", "Notifier", "Waiter", "open_notifier"]
+__all__ = ["RELAYS", "Listener", "Notifier", "Waiter", "open_notifier"]
 
 
 def open_notifier(settings: Settings, *, connect: Callable[[], Any] | None = None) -> Notifier:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Final, Literal, NamedTuple, Protocol, Self
 
 __all__ = [
+    "RELAYS",
     "Callback",
     "Listener",
     "Notifier",
@@ -17,6 +18,9 @@ __all__ = [
 ]
 
 Callback = Callable[[], None]
+
+#: The queue whose rings tell relays that events were written; no job is ever in it.
+RELAYS: Final = "_events"
 
 
 class Ring(NamedTuple):

@@ -13,7 +13,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.events.envelope import (
     EVENT_TYPE,
     attributes_of,
-    cloud_event,
+    enclosed,
     event_id,
     to_json,
 )
@@ -260,10 +260,10 @@ class Delivery:
         """An event as the sink gets it."""
         key = event.key(self._key)
         attributes = attributes_of(event, self.source, key)
-        body, content_type = self._body(event, key)
+        body, content_type = self._body(event, attributes)
         return Message(event, event_id(event, self.source), key, body, content_type, attributes)
 
-    def _body(self, event: Event, key: str) -> tuple[bytes, str]:
+    def _body(self, event: Event, attributes: Mapping[str, str]) -> tuple[bytes, str]:
         path = self.row.config.get("encode")
         if path:
             encode: Callable[[Event], Any] = encoder(str(path))
@@ -272,7 +272,7 @@ class Delivery:
                 raise Refused(f"encode= must return bytes, not {type(body).__name__}")
             return body, "application/octet-stream"
         if self._encoding == "cloudevents":
-            return to_json(cloud_event(event, self.source, key)), EVENT_TYPE
+            return to_json(enclosed(event, attributes)), EVENT_TYPE
         if self._encoding == "binary":
             return to_json(dict(event.data)), "application/json"
         return to_json(event.to_plain()), "application/json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -11,22 +12,24 @@ from functools import partial
 
 from hammerflow.errors import ConfigError, StoreUnavailable
 from hammerflow.ids import worker_number
+from hammerflow.notifiers import RELAYS, Listener, Notifier
 from hammerflow.sinks.delivery import Delivery
 from hammerflow.sinks.registry import code_of
 from hammerflow.stores.events import MOVED
 from hammerflow.stores.sinks import SinkRow
 from hammerflow.stores.store import Store
 
-__all__ = ["LogKeeping", "RelayRunner"]
+__all__ = ["LogKeeping", "RelayRunner", "listen_for_events"]
 
 log = logging.getLogger("hammerflow.sinks")
 
 #: Seconds for which a relay holds its turn, and between two readings of the table of sinks.
 _HOLD, _READ = 10.0, 2.0
-#: Seconds between two checks of the outbox, at least and at most; and the pause after a move, as a
-#: multiple of the time that it took, so that many small transactions are moved together.
-_LEAST, _MOST = 0.02, 0.5
-_PAUSES = 9.0
+#: Seconds between two checks of the outbox: at least, so that many small transactions are moved
+#: together; at most after a move, in proportion to the time that it took; and at most while idle,
+#: if nobody wakes the relay before, where each pause is longer than the one before it.
+_LEAST, _MOST, _IDLE = 0.02, 0.1, 0.5
+_PAUSES, _LONGER = 3.0, 2.0
 _AFTER_ERROR = 2.0
 _PRUNE = 60.0
 _WEEK = 7 * 86_400.0
@@ -72,7 +75,9 @@ class RelayRunner:
     code: frozenset[str] = frozenset()
     ring: Callable[[Iterable[str]], None] = lambda _: None
     number: int = field(default_factory=worker_number)
-    _stopping: threading.Event = field(init=False, default_factory=threading.Event)
+    _is_stopping: bool = field(init=False, default=False)
+    # Not an Event: a handler of a signal may not set one that its thread waits for.
+    _wakes: queue.SimpleQueue[None] = field(init=False, default_factory=queue.SimpleQueue)
     _unknown: set[str] = field(init=False, default_factory=set)
     _threads: dict[str, _SinkThread] = field(init=False, default_factory=dict)
     _head: int = field(init=False, default=-1)
@@ -84,27 +89,51 @@ class RelayRunner:
 
     def run(self, seconds: float | None = None) -> None:
         """Relay until :meth:`stop`, or for some seconds."""
-        pause = _LEAST
         until = float("inf") if seconds is None else time.monotonic() + seconds
-        while not self._stopping.wait(pause) and time.monotonic() < until:
+        idle = 0.0
+        while time.monotonic() < until and not self._is_stopping:
             began = time.monotonic()
+            pause = _LEAST
             try:
-                if not self.step():
-                    pause = min(max(_LEAST, pause * 2), _MOST)
-                else:
+                if self.step():
+                    idle = 0.0
                     pause = min(max(_LEAST, _PAUSES * (time.monotonic() - began)), _MOST)
                     pause = 0.0 if self._has_more else pause
+                else:
+                    idle = min(max(_LEAST, idle * _LONGER), _IDLE)
             except StoreUnavailable as error:
                 log.warning("the relay waits for the database: %s", error)
                 pause = _AFTER_ERROR
             except Exception:  # a border: it must go on
                 log.exception("the relay failed")
                 pause = _AFTER_ERROR
+            if self._wait(pause, max(pause, idle)):
+                idle = 0.0
         self._end()
+
+    def _wait(self, least: float, most: float) -> bool:
+        """Wait for some seconds at least, and then for a wake or a stop; whether one has come."""
+        began = time.monotonic()
+        is_woken = False
+        while not self._is_stopping:
+            left = began + (least if is_woken else most) - time.monotonic()
+            if left <= 0:
+                break
+            try:
+                self._wakes.get(timeout=left)
+            except queue.Empty:
+                break
+            is_woken = True
+        return is_woken
+
+    def wake(self) -> None:
+        """Events were written: move them now, not at the next poll; from any thread."""
+        self._wakes.put(None)
 
     def stop(self) -> None:
         """Let :meth:`run` end; from any thread, or a handler of a signal."""
-        self._stopping.set()
+        self._is_stopping = True
+        self.wake()
 
     def step(self) -> bool:
         """Move what was committed, and wake the sinks; whether there was anything."""
@@ -176,6 +205,12 @@ class RelayRunner:
             self.store.events.give_turn(self.number)
         except StoreUnavailable as error:
             log.debug("could not give the turn away: %s", error)
+
+
+def listen_for_events(notifier: Notifier, runner: RelayRunner) -> Listener:
+    """Wake a relay when a worker tells that it has written events, or a person has done something,
+    until the listener is closed."""
+    return notifier.listen(queues=[RELAYS], on_work=runner.wake, on_control=runner.wake)
 
 
 class _SinkThread(threading.Thread):

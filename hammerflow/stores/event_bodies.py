@@ -33,6 +33,7 @@ _WITHOUT_ERROR = frozenset({
 _IDS = ("parent_id", "root_id", "workflow_id")
 #: Nouns whose ids are those of jobs or workflows.
 _UUIDS = frozenset({"job", "spawn", "workflow"})
+_PRIORITIES = {int(priority): priority.name.lower() for priority in Priority}
 _NOT_ERRORS = ("replayed", "replaced", "edited")
 
 
@@ -98,15 +99,17 @@ class EventBodies:
         lease, started, finished, reason, cause, worker_id = row[9:]
         data |= {
             "task": self._names.task(task_id), "queue": self._names.queue(queue_id),
-            "priority": Priority(priority).name.lower(), "created_at": self._time(created),
+            "priority": _PRIORITIES[priority], "created_at": self._time(created),
             "headers": _json(headers), "traceparent": traceparent_of(trace),
         }  # fmt: skip
         for name, id_ in zip(_IDS, (parent, root, workflow), strict=True):
-            data[name] = None if id_ is None else subject_of(id_, is_uuid=True)
+            if id_ is not None:
+                data[name] = subject_of(id_, is_uuid=True)
         if record.kind in _ENDS and lease == record.lease:
+            begin, end = map(self._database.dialect.instant, (started, finished))
             data |= {
-                "started_at": self._time(started), "finished_at": self._time(finished),
-                "duration": self._duration(started, finished), "reason": reason,
+                "started_at": _text(begin), "finished_at": _text(end),
+                "duration": _seconds(begin, end), "reason": reason,
                 "cause": None if cause is None else subject_of(cause, is_uuid=True),
                 "worker_id": None if worker_id is None else str(worker_id),
             }  # fmt: skip
@@ -148,12 +151,15 @@ class EventBodies:
         return {name: value for name, value in found.items() if value is not None}
 
     def _time(self, value: Any) -> str | None:
-        instant = self._database.dialect.instant(value)
-        return None if instant is None else instant.isoformat()
+        return _text(self._database.dialect.instant(value))
 
-    def _duration(self, started: Any, finished: Any) -> float | None:
-        begin, end = (self._database.dialect.instant(value) for value in (started, finished))
-        return None if begin is None or end is None else round((end - begin).total_seconds(), 6)
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
+
+
+def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
+    return None if begin is None or end is None else round((end - begin).total_seconds(), 6)
 
 
 def _event(
@@ -187,8 +193,10 @@ def _spawn(row: tuple[Any, ...] | None) -> dict[str, Any]:
 
 
 def _json(text: str | None) -> dict[str, Any]:
+    if not text or text == "{}":
+        return {}
     try:
-        found = json.loads(text or "{}")
+        found = json.loads(text)
     except ValueError:  # another program wrote the row
         return {}
     return found if isinstance(found, dict) else {}

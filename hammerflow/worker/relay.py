@@ -1,4 +1,7 @@
-"""The relay process of a worker: delivers events until the worker closes its standard input."""
+"""The relay process of a worker: delivers events until the worker closes its standard input.
+
+Each byte that comes there is a wake: the worker has written events.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 
 from hammerflow.notifiers import open_notifier
 from hammerflow.settings import Settings
-from hammerflow.sinks.runner import LogKeeping, RelayRunner
+from hammerflow.sinks.runner import LogKeeping, RelayRunner, listen_for_events
 from hammerflow.stores import open_store
 from hammerflow.worker import logs
 from hammerflow.worker.processes import set_title
@@ -42,13 +45,14 @@ def main(given: Mapping[str, Any]) -> None:
             store, source=settings.namespace, keeping=keeping, code=frozenset(given["code"]),
             ring=notifier.ring, number=given["number"],
         )  # fmt: skip
-        threading.Thread(target=_stop_at_end, args=(runner,), daemon=True).start()
+        opened.enter_context(contextlib.closing(listen_for_events(notifier, runner)))
+        threading.Thread(target=_follow_worker, args=(runner,), daemon=True).start()
         runner.run()
 
 
-def _stop_at_end(runner: RelayRunner) -> None:
-    """Stop once the worker is gone, however that has ended."""
+def _follow_worker(runner: RelayRunner) -> None:
+    """Pass its wakes on, and stop once the worker is gone, however that has ended."""
     with contextlib.suppress(OSError, ValueError):
         while os.read(sys.stdin.fileno(), 4_096):
-            pass
+            runner.wake()
     runner.stop()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
 
+from hammerflow import Hammerflow
 from hammerflow.events.filter import EventFilter
-from hammerflow.sinks.runner import LogKeeping, RelayRunner
+from hammerflow.notifiers import RELAYS
+from hammerflow.sinks.runner import LogKeeping, RelayRunner, listen_for_events
 from tests.stores.kit import Desk
+from tests.support.waiting import until
 
 
 @contextmanager
@@ -54,3 +59,44 @@ def test_a_relay_that_is_never_idle_removes_old_events(desk: Desk) -> None:
             assert relay.step()
             relay._prune_at = 0.0
         assert desk.store.events.first() > 1
+
+
+def test_a_ring_wakes_an_idle_relay(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_IDLE", "_LONGER"):
+        monkeypatch.setattr(f"hammerflow.sinks.runner.{name}", 3_600.0)  # it never polls again
+    app = Hammerflow("shop", database=desk.url, doorbell="local")
+    with runner(desk) as relay, closing(listen_for_events(app.notifier, relay)):
+        found: list[bool] = []
+        step = relay.step
+
+        def noted() -> bool:
+            found.append(step())
+            return found[-1]
+
+        monkeypatch.setattr(relay, "step", noted)
+        thread = threading.Thread(target=relay.run)
+        thread.start()
+        try:
+            for number, ring in enumerate((app.notifier.ring, app.notifier.ring_control)):
+                until("it is idle", lambda: found[-2:] == [False, False])
+                head = relay.store.events.head()
+                desk.put(desk.job())
+                ring(*[[RELAYS]][number:])
+                until("it has moved", lambda: relay.store.events.head() > head)  # noqa: B023
+                found.clear()
+                relay.wake()
+                relay.wake()
+        finally:
+            relay.stop()
+            thread.join(10)
+        assert not thread.is_alive()
+    app.close()
+
+
+def test_a_wake_does_not_cut_the_pause_after_a_move(desk: Desk) -> None:
+    with runner(desk) as relay:
+        relay.wake()
+        began = time.monotonic()
+        assert relay._wait(0.1, 3_600.0)
+        assert 0.1 <= time.monotonic() - began < 5.0
+        assert not relay._wait(0.0, 0.01)

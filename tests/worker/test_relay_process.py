@@ -6,8 +6,15 @@ import json
 import os
 import signal
 import textwrap
+import threading
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from hammerflow.notifiers import RELAYS
+from hammerflow.worker.options import WorkerOptions
+from hammerflow.worker.supervisor.relay_process import RelayProcess
 from tests.acceptance.kit import Shop
 from tests.support.waiting import until
 
@@ -49,8 +56,13 @@ def test_the_code_declares_a_sink_and_its_relay_is_replaced(sqlite_shop: Shop) -
         until("it is declared", lambda: bool(shop.client.store.sinks.list()))
         assert shop.client.store.sinks.get("audit").app == "shop"
         shop.client.store.names.outbox.refresh()
-        shop.client.signature("audited.add", [1, 2]).delay()
-        until("it is delivered", lambda: [*delivered().values()] == ["audited.add"])
+        rung = threading.Event()
+        bell = shop.client.notifier
+        with closing(bell.listen(queues=[RELAYS], on_work=rung.set, on_control=lambda: None)):
+            rung.clear()  # a subscription calls back, too
+            shop.client.signature("audited.add", [1, 2]).delay()
+            until("it is delivered", lambda: [*delivered().values()] == ["audited.add"])
+            assert rung.wait(10), "relays of other workers are told, too"
         [relay] = relays_of(worker.pid)
         os.kill(relay, signal.SIGKILL)
         shop.client.signature("audited.add", [3, 4]).delay()
@@ -58,3 +70,42 @@ def test_the_code_declares_a_sink_and_its_relay_is_replaced(sqlite_shop: Shop) -
         until("another one delivers", lambda: len(delivered()) == 2, timeout=14)
         [relay] = relays_of(worker.pid)
     until("it ends with the worker", lambda: not Path(f"/proc/{relay}").exists())
+
+
+READER = """
+import os, sys
+sys.stdin.readline()
+with open({path!r}, "wb") as file:
+    file.write(os.read(0, 1))
+os.set_inheritable(0, True)
+os.execvp("sleep", ["sleep", "60"])
+"""
+
+
+def test_a_wake_reaches_the_process_and_never_blocks(
+    sqlite_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sqlite_shop.folder / "wakes"
+    code = READER.format(path=str(path))
+    monkeypatch.setattr("hammerflow.worker.supervisor.relay_process._CODE", code)
+    relay = RelayProcess(
+        sqlite_shop.client.store, settings=sqlite_shop.client.settings,
+        options=WorkerOptions(app="x"), definitions={},
+    )  # fmt: skip
+    relay.wake()  # there is none yet
+    relay._start()
+    process = relay._process
+    assert process is not None
+
+    def is_woken() -> bool:
+        relay.wake()
+        return path.exists() and path.read_bytes() == b"."
+
+    until("a wake arrives", is_woken)
+    for _ in range(70_000):  # more than a pipe holds, and nobody reads
+        relay.wake()
+    process.kill()
+    process.wait()
+    relay.wake()
+    relay.stop()
+    relay.wake()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 
 from hammerflow.errors import StoreUnavailable
 from hammerflow.ids import worker_number
+from hammerflow.notifiers import RELAYS, Notifier
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.settings import Settings
@@ -33,6 +36,8 @@ log = logging.getLogger("hammerflow.relay")
 _CHECK, _LEAST, _MOST = 2.0, 1.0, 30.0
 #: Seconds that it gets to end.
 _END = 12.0
+#: Seconds from one wake of relays to the next: after one, a relay polls more often than this.
+_WAKE = 0.1
 _CODE = """\
 import json, sys
 given = json.loads(sys.stdin.readline())
@@ -58,6 +63,8 @@ class RelayProcess:
     _started_at: float = field(init=False, default=0.0)
     _pause: float = field(init=False, default=_LEAST)
     is_declared: bool = field(init=False, default=False)
+    # Of the pipe: its descriptor may be another file's once it is closed.
+    _writing: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def declare(self) -> None:
         """Write the sinks of the code, before the first claim."""
@@ -79,13 +86,25 @@ class RelayProcess:
             self.stop()
         return _CHECK
 
+    def wake(self) -> None:
+        """Have it move what was written, now; this never blocks."""
+        if not self._writing.acquire(blocking=False):
+            return
+        try:
+            if self._process is not None and self._process.stdin is not None:
+                with contextlib.suppress(OSError):  # it has died, or has a thousand wakes to read
+                    os.write(self._process.stdin.fileno(), b".")
+        finally:
+            self._writing.release()
+
     def stop(self) -> None:
         """End the process, and wait for it."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
+        with self._writing:
+            process, self._process = self._process, None
+            if process is None:
+                return
+            if process.stdin is not None:
+                process.stdin.close()
         try:
             process.wait(_END)
         except subprocess.TimeoutExpired:
@@ -107,6 +126,7 @@ class RelayProcess:
         try:
             process.stdin.write(json.dumps(given).encode() + b"\n")
             process.stdin.flush()
+            os.set_blocking(process.stdin.fileno(), False)
         except OSError as error:
             log.debug("the relay process has ended at its start: %s", error)
         keep_from_reaping(process)
@@ -114,7 +134,8 @@ class RelayProcess:
         log.info("relay process started", extra=facts(pid=process.pid))
 
     def _note_death(self, status: int) -> None:
-        self._process = None
+        with self._writing:
+            self._process = None  # which closes the pipe
         lived = time.monotonic() - self._started_at
         self._pause = _LEAST if lived > _MOST else min(self._pause * 2, _MOST)
         log.error(
@@ -129,8 +150,11 @@ class WorkerRelay:
     """What tells others what happens: the relay with the thread that watches it, and alerts."""
 
     def __init__(
-        self, store: Store, options: WorkerOptions, greeting: Greeting, status: DatabaseStatus
-    ) -> None:
+        self, store: Store, options: WorkerOptions, greeting: Greeting, status: DatabaseStatus,
+        notifier: Notifier,
+    ) -> None:  # fmt: skip
+        self._outbox, self._notifier = store.names.outbox, notifier
+        self._wake_at = 0.0
         self._process = RelayProcess(
             store, settings=greeting.settings, options=options, definitions=greeting.sinks
         )
@@ -143,6 +167,15 @@ class WorkerRelay:
             self._process.declare()
         self._runner.start()
         self._alerts.start()
+
+    def wake(self) -> None:
+        """Tell this worker's relay and those of other hosts that events were written. Not each
+        time: they poll often for some time after a wake."""
+        now = time.monotonic()
+        if self._outbox.wanted and now >= self._wake_at:
+            self._wake_at = now + _WAKE
+            self._process.wake()
+            self._notifier.ring([RELAYS])
 
     def follow(self, greeting: Greeting) -> None:
         """The code may declare other sinks and alerts now."""

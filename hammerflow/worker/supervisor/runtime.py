@@ -127,7 +127,7 @@ class Runtime:
         self._heartbeat_runner = ServiceRunner("heartbeat", [self._heartbeat], status, probes=True)
         self._promoter_runner = ServiceRunner("promoter", [self._scheduler, self._promoter], status)
         self._pruner_runner = self._new_pruner_runner()
-        self._relay = WorkerRelay(store, options, greeting, status)
+        self._relay = WorkerRelay(store, options, greeting, status, self._notifier)
         self._housekeeping = self._new_housekeeping()
         self._database_status.on_down = lambda: self._heartbeat_runner.wake(self._heartbeat)
         self._database_status.on_up = self._on_database_back
@@ -411,6 +411,7 @@ class Runtime:
             self._on_ready(settlement.queues)
         if settlement.ended:
             self._notifier.ring_done(settlement.ended)
+        self._relay.wake()
 
     def _on_ready(self, queues: Iterable[str]) -> None:
         """These queues have new jobs: claim here, and ring for the other workers."""
