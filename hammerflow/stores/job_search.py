@@ -34,12 +34,9 @@ class JobSearch:
 
     def correlated(self, correlation_id: str, *, before: bytes, limit: int) -> Sequence[bytes]:
         """Ids of jobs whose headers may have this ``correlation_id``, newest first."""
-        text = json.dumps(correlation_id)
-        value = text[1:-1].partition('"')[0][:_INDEXED]
-        return self._database.column(
-            "ids_correlated", value=value, end=value + _LAST, before=before, n=limit,
-            text=f'"correlation_id":{text}',
-        )  # fmt: skip
+        value = json.dumps(correlation_id)[1:-1].partition('"')[0][:_INDEXED]
+        values = {"value": value, "end": value + _LAST, "before": before, "n": limit}
+        return self._database.column("ids_correlated", **values)
 
     def members(self, option: str, value: str, *, before: bytes, limit: int) -> Sequence[bytes]:
         """Ids of the jobs of workflows that may have been given this value, newest first.

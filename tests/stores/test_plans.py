@@ -59,6 +59,11 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     },
     "strays_next": {**PLACE, "bound": key("r", 9), "window": 20},
     "job_age": {"id": some("d")[3]},
+    "ids_correlated": {"value": "c7", "end": "c7z", "before": b"\xff" * 16, "n": 10},
+    "ids_traced": {
+        "keys": ["a" * 32], "trace": "a" * 32, "traceparent": f"00-{'a' * 32}-%",
+        "before": b"\xff" * 16, "n": 10,
+    },
     "claim_named": {**PLACE, "ids": some("r")[:5], "task_ids": [name_id("t")], "worker_id": 9},
     "leases_delete": {"worker_id": 9, "ids": some("l")},
     "waiting_lock": {"ids": some("w")},

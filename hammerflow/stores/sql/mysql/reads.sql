@@ -1,4 +1,4 @@
--- Searches of jobs. No index can leave rows out here, so the headers of the newest million jobs are read.
+-- Searches of jobs by indexes.
 
 -- macro: materialized
 
@@ -9,11 +9,10 @@ FORCE INDEX ({prefix}jobs_trace)
 trace = :trace::text OR trace LIKE :traceparent::text
 
 -- macro: by_correlation
-FORCE INDEX (PRIMARY)
+FORCE INDEX ({prefix}jobs_correlation)
 
 -- macro: is_correlated
-id >= COALESCE((SELECT id FROM {jobs} FORCE INDEX (PRIMARY) ORDER BY id DESC LIMIT 1 OFFSET 1000000), X'00')
-  AND instr(headers, :text::text) > 0
+correlation = :value::text
 
 -- macro: position
 instr(@, :text::text)
