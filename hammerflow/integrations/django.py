@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hammerflow.app import Hammerflow
-from hammerflow.web.mounting import MountedApi, Principal
+from hammerflow.web.mounting import MountedApi, Principal, sent_path
 
 __all__ = ["api_view"]
 
@@ -32,6 +32,7 @@ def api_view(app: Hammerflow, *, who: Callable[[Any], Principal | None]) -> Call
             who(request), request.method, f"/{path}", prefix=root,
             query=request.META.get("QUERY_STRING", ""), headers=request.headers.items(),
             body=request.body, address=request.META.get("REMOTE_ADDR", ""),
+            sent_path=_sent_path(request),
         )  # fmt: skip
         answer = HttpResponse(found.body, status=found.status)
         for name, value in found.headers:
@@ -40,3 +41,8 @@ def api_view(app: Hammerflow, *, who: Callable[[Any], Principal | None]) -> Call
 
     hammerflow_api.csrf_exempt = True  # type: ignore[attr-defined]
     return hammerflow_api
+
+
+def _sent_path(request: Any) -> str:
+    scope = getattr(request, "scope", {})  # of ASGI
+    return bytes(scope.get("raw_path") or b"").decode("latin-1") or sent_path(request.META)

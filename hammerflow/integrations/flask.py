@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hammerflow.app import Hammerflow
-from hammerflow.web.mounting import MountedApi, Principal
+from hammerflow.web.mounting import MountedApi, Principal, sent_path
 
 __all__ = ["mount"]
 
@@ -34,7 +34,10 @@ def mount(
             who(), request.method, f"/{path}", prefix=root,
             query=request.query_string.decode("latin-1"), headers=request.headers.items(),
             body=request.get_data(cache=False), address=request.remote_addr or "",
+            sent_path=sent_path(request.environ),
         )  # fmt: skip
         return Response(found.body, found.status, [*found.headers])
 
-    site.add_url_rule(f"{prefix}/<path:path>", "hammerflow", hammerflow_api, methods=_METHODS)
+    site.add_url_rule(
+        f"{prefix}/<path:path>", "hammerflow", hammerflow_api, methods=_METHODS, merge_slashes=False
+    )

@@ -19,6 +19,7 @@ import msgspec
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
@@ -31,6 +32,7 @@ from hammerflow.web.headers import HEADERS as _HEADERS
 from hammerflow.web.idempotency import answer_once, key_of
 from hammerflow.web.openapi import describe
 from hammerflow.web.pages import Pages
+from hammerflow.web.paths import EncodedPaths, name_of
 from hammerflow.web.problems import RequestRefused, problem_of, problem_response
 from hammerflow.web.recent import Recent
 from hammerflow.web.routes import ROUTES
@@ -79,7 +81,9 @@ def create_application(
         *Pages().routes(),
     ]
     return Starlette(
-        routes=routes, exception_handlers={HTTPException: _http_problem, Exception: _defect}
+        routes=routes,
+        middleware=[Middleware(EncodedPaths, templates=[*by_path])],
+        exception_handlers={HTTPException: _http_problem, Exception: _defect},
     )
 
 
@@ -142,7 +146,8 @@ async def _serve(
         return _stream(hub, authorize, route, request, ApiCall(backend, who, {}, query, None))
     sent = b"" if route.body is None else await _body(request)
     body = None if route.body is None else _decoded(sent, route.body)
-    call = ApiCall(backend, who, request.path_params, query, body, recent)
+    path = {name: name_of(value) for name, value in request.path_params.items()}
+    call = ApiCall(backend, who, path, query, body, recent)
     if not route.is_change:
         return _answer(request, route, await run_sync(route.handler, call, limiter=limiter))
     address = request.client.host if request.client is not None else ""

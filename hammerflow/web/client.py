@@ -75,7 +75,7 @@ class Client:
         parts = _PARAMETER.findall(template)
         if missing := [part for part in parts if part not in params]:
             raise TypeError(f"{operation} needs {', '.join(missing)}")
-        values = {part: urllib.parse.quote(str(params.pop(part)), safe="") for part in parts}
+        values = {part: _in_path(str(params.pop(part))) for part in parts}
         path = template.format(**values)
         unknown = params.keys() - names
         if unknown and not has_body:
@@ -141,6 +141,12 @@ class Client:
         except urllib.error.HTTPError as error:
             with error:
                 raise ClientError(error.code, _detail(error)) from None
+
+
+def _in_path(name: str) -> str:
+    """A name as a segment of a path; proxies drop the segments . and .., unless escaped by =."""
+    is_special = name in (".", "..") or name.startswith("=")
+    return urllib.parse.quote(f"={name}" if is_special else name, safe="")
 
 
 def _text(value: Any) -> str:

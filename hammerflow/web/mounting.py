@@ -19,7 +19,7 @@ from hammerflow.web.application import create_application
 from hammerflow.web.backend import Backend
 from hammerflow.web.guard import check_origin
 
-__all__ = ["MountedApi", "Principal", "Role", "web_app"]
+__all__ = ["MountedApi", "Principal", "Role", "sent_path", "web_app"]
 
 #: Says who asks; None for nobody. It gets the request as the framework has it.
 Who: TypeAlias = Callable[[Any], Principal | None]
@@ -80,7 +80,7 @@ class MountedApi:
 
     def answer(
         self, who: Principal | None, method: str, path: str, *, prefix: str, query: str,
-        headers: Iterable[tuple[str, str]], body: bytes, address: str,
+        headers: Iterable[tuple[str, str]], body: bytes, address: str, sent_path: str = "",
     ) -> MountedAnswer:  # fmt: skip
         """Answer one request.
 
@@ -88,11 +88,13 @@ class MountedApi:
             path: below the prefix, decoded, with its first slash.
             prefix: the path at which it is mounted.
             query: as it was sent.
+            sent_path: the whole path as it was sent, or the address; empty where the host has not
+                kept it.
         """
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         scope: dict[str, Any] = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
-            "scheme": "http", "path": prefix + path, "raw_path": (prefix + path).encode(),
+            "scheme": "http", "path": prefix + path, "raw_path": _path_of(sent_path),
             "root_path": prefix, "query_string": query.encode("latin-1"), "headers": raw,
             "client": (address, 0), "server": None, _SCOPE: who,
         }  # fmt: skip
@@ -117,3 +119,14 @@ class MountedApi:
 
         await self._app(dict(scope), receive, send)
         return MountedAnswer(status, headers, b"".join(parts))
+
+
+def _path_of(sent: str) -> bytes:
+    """The path of a request's line, which a proxy may send with the host before it."""
+    found = sent if sent.startswith("/") else "/" + sent.partition("://")[2].partition("/")[2]
+    return found.encode("latin-1", "replace") if sent else b""
+
+
+def sent_path(environ: Mapping[str, Any]) -> str:
+    """The path as it was sent, by what servers of WSGI call it."""
+    return str(environ.get("REQUEST_URI") or environ.get("RAW_URI") or "")

@@ -1,5 +1,5 @@
-// Uses the shipped client against a live server: node client_check.mjs CLIENT BASE TOKEN
-const [client, base, token] = process.argv.slice(2);
+// Uses the shipped client against a live server: node client_check.mjs CLIENT BASE TOKEN NAMES
+const [client, base, token, names] = process.argv.slice(2);
 const { HammerflowClient, HammerflowError } = await import(client);
 const api = new HammerflowClient(base, { token });
 const found = {};
@@ -22,6 +22,8 @@ try {
 } catch (error) {
   found.unknown = error.message;
 }
+found.names = [];
+for (const queue of JSON.parse(names)) found.names.push((await api.showQueue({ queue })).name);
 found.events = [];
 for await (const event of api.events({ after: 0, kinds: 'queue.*' })) {
   found.events.push(event.kind);

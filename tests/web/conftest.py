@@ -24,6 +24,11 @@ from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
 
 TOKEN = "Bearer right"
+#: Names that a path can only have in another form.
+ODD_NAMES = (
+    "mail/eu", "/", "//a/", "a b", "50%", "%2F", "%252e", ".", "..", "=", "=..", "a/../b",
+    "q?x=1#top", "über/日本 🐘", "a\\b;c", "pause", "+&", "{queue}", "\u202e",
+)  # fmt: skip
 
 
 @contextlib.contextmanager

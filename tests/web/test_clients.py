@@ -16,6 +16,7 @@ from hammerflow.web import clients
 from hammerflow.web.access import Role
 from hammerflow.web.client import Client, ClientError
 from hammerflow.web.routes import ROUTES
+from tests.web.conftest import ODD_NAMES
 
 CHECK = Path(__file__).with_name("client_check.mjs")
 
@@ -70,14 +71,15 @@ def test_the_javascript_client_reads_changes_and_follows(
     assert served.headers["content-type"].startswith("text/javascript")
     copy = tmp_path / "hammerflow-client.mjs"
     copy.write_bytes(served.content)
-    given = ["node", str(CHECK), str(copy), url, token]
+    busy.store.names.register(queues=ODD_NAMES)
+    given = ["node", str(CHECK), str(copy), url, token, json.dumps(ODD_NAMES)]
     ran = subprocess.run(given, capture_output=True, text=True, check=False, timeout=60)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) == {
         "jobs": 2, "all": len(busy.jobs(limit=100)) - 1, "once": True, "call": "(41)",
         "paused": True, "refused": [True, 404],
         "unknown": "listJobs does not know stat", "events": ["queue.paused", "queue.resumed"],
-        "topics": ["all"],
+        "topics": ["all"], "names": [*ODD_NAMES],
     }  # fmt: skip
 
 
@@ -90,6 +92,9 @@ def test_the_python_client_reads_changes_and_follows(
     first, again = (client.call("enqueueJob", key="a", **call) for _ in range(2))
     assert first == again
     assert client.call("showJob", job_id=first["id"])["call"] == "(41)"
+    busy.store.names.register(queues=ODD_NAMES)
+    for name in ODD_NAMES:
+        assert client.call("showQueue", queue=name)["name"] == name
     with pytest.raises(ClientError, match="there is no queue") as refused:
         client.call("showQueue", queue="nope")
     assert refused.value.status == 404

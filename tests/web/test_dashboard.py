@@ -279,20 +279,32 @@ def test_a_paused_workflow_is_seen_and_resumed(stage: Stage, page: Page) -> None
     expect(page.get_by_role("row")).to_have_count(3)
 
 
+def test_names_of_any_characters_lead_to_their_page(stage: Stage, page: Page) -> None:
+    names = ("..", "=..", "mail/eu", "q?x=1#top")
+    stage.app.store.names.register(queues=names)
+    page.goto("/queues")
+    for name in names:
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(name)
+        page.reload()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(name)
+        page.get_by_role("link", name="Queues", exact=True).first.click()
+
+
 def test_an_endpoint_is_tested_and_enabled(stage: Stage) -> None:
     config, store = {"url": "http://127.0.0.1:9/hook"}, stage.app.store
-    put_webhook(store, "ops", config, EventFilter.of(), by="test", position=None)
-    store.webhooks.disable("ops", "upgrade", by="test")
+    put_webhook(store, "ops/eu", config, EventFilter.of(), by="test", position=None)
+    store.webhooks.disable("ops/eu", "upgrade", by="test")
     with visit(stage.browser, stage.address, Role.OPERATE) as page:
         page.goto("/webhooks")
         page.get_by_role("button", name="Test").click()
         expect(page.get_by_text("It was not taken")).to_be_visible()
-        page.get_by_role("button", name="ops").click()
+        page.get_by_role("button", name="ops/eu").click()
         deliveries = page.get_by_role("table", name="Deliveries")
         expect(deliveries.get_by_role("row").filter(has_text="test")).to_have_count(1)
         assert grave_faults(page) == []
         page.get_by_role("button", name="Enable").click()
-        expect(page.get_by_text("ops is enabled.")).to_be_visible()
+        expect(page.get_by_text("ops/eu is enabled.")).to_be_visible()
         expect(page.get_by_role("button", name="Enable")).to_have_count(0)
 
 

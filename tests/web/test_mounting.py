@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
@@ -14,8 +15,10 @@ import pytest
 from hammerflow import Hammerflow
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.mounting import web_app
+from hammerflow.web.paths import in_path
 from hammerflow.web.routes import ROUTES
 from hammerflow.web.routing import Route
+from tests.web.conftest import ODD_NAMES
 
 PREFIX = "/shop/jobs"
 _OWN = {"x-hammerflow": "1", "content-type": "application/json"}
@@ -176,6 +179,14 @@ def test_what_is_asked_for_is_answered(send: Send) -> None:
     made = send("POST", f"{PREFIX}/api/jobs", Role.OPERATE, _OWN, call)
     assert made.status == 201
     assert send("GET", f"{PREFIX}/api/nothing", Role.READ, {}, b"").status == 404
+
+
+def test_names_of_any_characters_reach_the_handler(send: Send, shop: Hammerflow) -> None:
+    for name in ODD_NAMES:
+        shop.store.names.register(queues=[name])
+        path = f"{PREFIX}/api/queues/{in_path(name)}/pause"
+        paused = send("POST", path, Role.OPERATE, _OWN, b"{}")
+        assert (paused.status, json.loads(paused.body)["name"]) == (200, name)
 
 
 def test_a_form_of_another_site_changes_nothing(send: Send) -> None:

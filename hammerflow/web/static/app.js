@@ -4,7 +4,7 @@ import { count, counted, zone } from "./lib/format.js";
 import { html, render, useEffect, useState } from "./lib/html.js";
 import { useLive, useTick } from "./lib/live.js";
 import { ask, Question, Toasts, Trouble } from "./lib/parts.js";
-import { go, here, link, useAddress } from "./lib/route.js";
+import { go, here, link, named, useAddress } from "./lib/route.js";
 
 const ID = "([0-9a-f-]{4,36})";
 const NAME = "([^/]+)";
@@ -24,7 +24,7 @@ const NAVIGATION = [
 function found(path) {
   for (const [pattern, page] of PAGES) {
     const match = pattern.exec(path);
-    if (match) return { page, parts: match.slice(1).map(decodeURIComponent) };
+    if (match) return { page, parts: match.slice(1).map(named) };
   }
   return { page: null, parts: [] };
 }

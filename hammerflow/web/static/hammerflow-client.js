@@ -152,6 +152,9 @@ export class HammerflowClient {
   }
 }
 
+// A name as a segment of a path; browsers drop the segments . and .., unless escaped by =.
+const inPath = (name) => encodeURIComponent(/^(=|\.\.?$)/.test(name) ? `=${name}` : name);
+
 // Method, path, names of the query, and whether there is a body.
 const OPERATIONS = /* table */ {
   showOverview: ["GET", "/api/overview", [], false],
@@ -275,7 +278,7 @@ for (const [name, [method, path, names, hasBody]] of Object.entries(OPERATIONS))
       const value = rest[part];
       delete rest[part];
       if (value === undefined) throw new TypeError(`${name} needs ${part}`);
-      return encodeURIComponent(value);
+      return inPath(String(value));
     });
     if (hasBody) return this.request(method, where, { ...options, body: rest });
     const unknown = Object.keys(rest).filter((key) => !names.includes(key));

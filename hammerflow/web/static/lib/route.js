@@ -8,11 +8,19 @@ const listeners = new Set();
 export const here = () => location.pathname.slice(BASE.length) || "/";
 export const query = () => new URLSearchParams(location.search);
 
+/** A path whose segments . and .. are names, which a browser would drop: they get a = before them, as do those that begin with one. */
+const escaped = (path) => path.replace(/(?<=\/)(?=%3D|\.\.?(\/|$))/gi, "%3D");
+
+/** The name that a segment of a path is. */
+export const named = (segment) => decodeURIComponent(segment).replace(/^=/, "");
+
 /** The address of a page: link("/jobs", {state: "failed"}). */
-export function link(path, params = {}) {
+export const link = (path, params = {}) => asked(BASE + escaped(path), params);
+
+function asked(path, params) {
   const given = Object.entries(params).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const text = new URLSearchParams(given).toString();
-  return BASE + path + (text ? `?${text}` : "");
+  return path + (text ? `?${text}` : "");
 }
 
 /** Go to an address made by link(). */
@@ -40,7 +48,7 @@ export function useParams() {
   const change = (more, options) => {
     const next = { ...params, ...more };
     if (!("before" in more)) delete next.before;
-    go(link(here(), next), options);
+    go(asked(location.pathname, next), options);
   };
   return [params, change];
 }
