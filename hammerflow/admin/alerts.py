@@ -18,7 +18,7 @@ from hammerflow.alerts.targets import (
     shown_target,
 )
 from hammerflow.errors import HammerflowError
-from hammerflow.stores.alerts import AlertSettings, Mute, TargetRow
+from hammerflow.stores.alerts import Mute, TargetRow
 from hammerflow.stores.store import Store
 
 __all__ = ["alert_json", "mute_of", "rule_json", "set_by", "target_json", "try_target"]

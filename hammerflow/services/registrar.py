@@ -32,6 +32,7 @@ class Registration(NamedTuple):
     queues: Sequence[str]  # that it serves, and whose names are to be in the database
     limits: Mapping[str, Limit]  # that its tasks declare
     lifetimes: Mapping[str, Lifetimes]  # of the jobs of its tasks
+    shapes: Mapping[str, str]  # of its tasks, for calls that are made without their code
 
 
 @dataclass(eq=False)
@@ -103,12 +104,12 @@ class Registrar:
         self.worker_id, self._old = None, []
 
     def _register(self, now: float) -> None:
-        info, tasks, queues, limits, lifetimes = self.describe()
+        info, tasks, queues, limits, lifetimes, shapes = self.describe()
         worker_id = worker_number()
         self.store.limits.declare(limits)  # before the first claim
         revived = self.store.workers.register(
             worker_id, host=host_name(), pid=os.getpid(),
-            info=info, tasks=tasks, queues=queues,
+            info=info, tasks=tasks, queues=queues, shapes=shapes,
         )  # fmt: skip
         self.on_registered(worker_id, now)
         if self.worker_id is not None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from hammerflow.events.kinds import EventKind
@@ -59,10 +60,16 @@ class Workers(Verbs):
     def register(
         self, worker_id: int, *, host: str, pid: int, info: Mapping[str, Any],
         tasks: Sequence[str], queues: Iterable[str],
+        shapes: Mapping[str, str] = MappingProxyType({}),
     ) -> set[str]:  # fmt: skip
-        """Register a supervisor, and revive jobs parked for want of its tasks; their queues."""
+        """Register a supervisor, and revive jobs parked for want of its tasks; their queues.
+
+        Args:
+            shapes: what is known of the tasks, as text, by their names.
+        """
         self._names.register(queues=queues, tasks=tasks)
         task_ids = [name_id(name) for name in tasks]
+        served = [(name_id(name), worker_id, shapes.get(name)) for name in tasks]
 
         def work(tx: Tx) -> None:
             if tx.repeated:
@@ -70,7 +77,7 @@ class Workers(Verbs):
             row = {"id": worker_id, "host": host, "pid": pid, "info": json.dumps(dict(info))}
             tx.run("worker_insert", **row)
             if task_ids:
-                tx.many("worker_tasks_insert", [(task_id, worker_id) for task_id in task_ids])
+                tx.many("worker_tasks_insert", served)
             self._names.outbox.note(tx, EventKind.WORKER_STARTED, worker_id, host=host, pid=pid)
 
         self._database.unit(work)
@@ -137,6 +144,16 @@ class Workers(Verbs):
     def knowing(self, task: str) -> set[int]:
         """Numbers of the workers that have registered a task."""
         return set(self._database.column("task_workers", task_id=name_id(task)))
+
+    def shape(self, task: str, *, lease: float) -> tuple[bool, str | None]:
+        """Whether a live worker serves a task, and the shape that the last one has registered.
+
+        Args:
+            lease: seconds without a heartbeat after which a worker is dead.
+        """
+        rows = self._database.rows("task_shapes", task_id=name_id(task))
+        alive = [shape for shape, silent in rows if float(silent) <= lease]
+        return bool(alive), next((shape for shape in alive if shape), None)
 
     def tasks(self, worker_id: int) -> Sequence[str]:
         """Names of the tasks that a worker has registered."""

@@ -32,6 +32,7 @@ __all__ = [
     "checked_handler",
     "default_name",
     "lazy_part",
+    "signature_of",
     "unfinished",
 ]
 
@@ -246,7 +247,7 @@ def arguments_check(fn: Callable[..., Any]) -> Callable[..., None]:
     The parameters are those of what is called: of a decorator's wrapper, not of what it wraps.
     """
     try:
-        parameters = _signature(fn).parameters.values()
+        parameters = signature_of(fn).parameters.values()
     except (AttributeError, TypeError, ValueError):
         return any_arguments
     if not all(_is_plain(p.name) for p in parameters):
@@ -268,11 +269,12 @@ def any_arguments(*args: Any, **kwargs: Any) -> None:
     """Accept all arguments."""
 
 
-def _signature(fn: Any) -> inspect.Signature:
+def signature_of(fn: Any) -> inspect.Signature:
+    """The parameters of what is called: of a decorator's wrapper, not of what it wraps."""
     try:
         return inspect.signature(fn, follow_wrapped=False)
     except ValueError:  # a wrapper in C, as functools.cache makes it, takes what it wraps takes
-        return _signature(fn.__wrapped__)
+        return signature_of(fn.__wrapped__)
 
 
 def _is_plain(name: str) -> bool:

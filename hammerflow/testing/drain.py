@@ -76,7 +76,7 @@ class _InlineWorker:
         self._store.limits.declare(catalog.limits)
         self._store.workers.register(
             self.worker_id, host="inline", pid=0, info={"inline": True},
-            tasks=catalog.names, queues=self._queues(),
+            tasks=catalog.names, queues=self._queues(), shapes=catalog.shapes,
         )  # fmt: skip
 
     @property

@@ -121,7 +121,7 @@ def _endpoint(
             refused = problem_of(error)
             if refused is None:
                 raise
-            return problem_response(refused.status, refused.detail, dict(_HEADERS))
+            return problem_response(refused.status, refused.detail, dict(_HEADERS), refused.errors)
 
     every = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"]
     return StarletteRoute(path, endpoint, methods=every)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 import msgspec
 from starlette.responses import Response
 
+from hammerflow.admin.calls import WrongArguments
 from hammerflow.errors import (
     ConfigError,
     HammerflowError,
@@ -19,6 +21,7 @@ from hammerflow.errors import (
     UnknownTask,
     WorkflowInvalid,
 )
+from hammerflow.tasks.shape import ArgumentFault
 
 __all__ = ["PROBLEM_TYPE", "RequestRefused", "WebProblem", "problem_of", "problem_response"]
 
@@ -27,13 +30,25 @@ PROBLEM_TYPE = "application/problem+json"
 _RETRY_AFTER = 2
 
 
-class WebProblem(msgspec.Struct):
-    """What went wrong, in the form of RFC 9457."""
+class WebFault(msgspec.Struct):
+    """What is wrong with one argument of a call."""
+
+    argument: str
+    detail: str
+
+
+class WebProblem(msgspec.Struct, omit_defaults=True):
+    """What went wrong, in the form of RFC 9457.
+
+    Attributes:
+        errors: of a call whose arguments do not fit, what is wrong with each.
+    """
 
     type: str
     title: str
     status: int
     detail: str = ""
+    errors: list[WebFault] = []
 
 
 class RequestRefused(Exception):
@@ -42,12 +57,16 @@ class RequestRefused(Exception):
     Args:
         status: the status of the answer.
         detail: one sentence that says what happened and what to do.
+        errors: what is wrong with each argument of a call.
     """
 
-    def __init__(self, status: HTTPStatus, detail: str) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, errors: Sequence[ArgumentFault] = ()
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.errors = errors
 
 
 #: The status of each error; of several that fit, the first.
@@ -71,6 +90,8 @@ def problem_of(error: Exception) -> RequestRefused | None:
     """The problem that an error of hammerflow is; None for a defect."""
     if isinstance(error, RequestRefused):
         return error
+    if isinstance(error, WrongArguments):
+        return RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), error.faults)
     for kind, status in _STATUSES:
         if isinstance(error, kind) and (kind is not TypeError or type(error) is TypeError):
             return RequestRefused(status, str(error))
@@ -78,10 +99,14 @@ def problem_of(error: Exception) -> RequestRefused | None:
 
 
 def problem_response(
-    status: HTTPStatus, detail: str = "", headers: dict[str, str] | None = None
-) -> Response:
+    status: HTTPStatus, detail: str = "", headers: dict[str, str] | None = None,
+    errors: Sequence[ArgumentFault] = (),
+) -> Response:  # fmt: skip
     """The answer that tells of a problem."""
-    body = msgspec.json.encode(WebProblem("about:blank", status.phrase, int(status), detail))
+    faults = [WebFault(*fault) for fault in errors]
+    body = msgspec.json.encode(
+        WebProblem("about:blank", status.phrase, int(status), detail, faults)
+    )
     more = dict(headers or {})
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         more.setdefault("Retry-After", str(_RETRY_AFTER))

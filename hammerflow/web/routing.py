@@ -24,7 +24,7 @@ Q = TypeVar("Q")
 B = TypeVar("B")
 T = TypeVar("T")
 #: Fields of bodies that may hold secrets, or very much.
-_UNTOLD = ("args", "kwargs", "argument", "calls", "config", "ids")
+_UNTOLD = ("args", "kwargs", "argument", "calls", "config", "definition", "ids")
 
 
 class Nothing(msgspec.Struct, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import Limit
 from hammerflow.jobs.retention import Lifetimes
 from hammerflow.tasks.options import TaskOptions
+from hammerflow.tasks.shape import TaskShape
 from hammerflow.tasks.task import Task
 
 __all__ = [
@@ -132,6 +133,7 @@ class TaskInfo(NamedTuple):
     limit: Limit | None
     retention: Lifetimes | None
     run_options: RunOptions
+    shape: str | None
 
     @property
     def runs_alone(self) -> bool:
@@ -145,24 +147,25 @@ class TaskInfo(NamedTuple):
         return cls(
             task.name, options.queue, options.is_async, options.result_ttl, options.limit,
             options.retention,
-            run_options_of(options),
+            run_options_of(options), TaskShape.of(task).to_text(),
         )  # fmt: skip
 
     def to_plain(self) -> list[Any]:
         """Plain values for a pipe."""
         _, backoff, *rest = self.run_options
         limit = self.limit and self.limit.to_plain()
-        kept = self.retention, self.run_options.max_attempts, backoff.to_dict()
+        kept = self.retention, self.shape, self.run_options.max_attempts, backoff.to_dict()
         return [*self[:4], limit, *kept, *rest]
 
     @classmethod
     def from_plain(cls, plain: list[Any]) -> TaskInfo:
         """The inverse of :meth:`to_plain`."""
-        name, queue, is_async, result_ttl, limit, retention, max_attempts, backoff, *rest = plain
+        name, queue, is_async, result_ttl, limit, retention, shape, *others = plain
+        max_attempts, backoff, *rest = others
         run_options = RunOptions(max_attempts, Backoff.from_dict(backoff), *rest)
         return cls(
             name, queue, is_async, result_ttl, limit and Limit.from_plain(limit), retention,
-            run_options,
+            run_options, shape,
         )  # fmt: skip
 
 
@@ -174,6 +177,7 @@ class TaskCatalog:
         queues: to which they belong by default.
         tasks: what is known of them.
         limits: that tasks declare, by their names.
+        shapes: of the tasks, by their names.
         ttls: by the number of a task: how many seconds its results are kept, if not for good.
     """
 
@@ -183,6 +187,7 @@ class TaskCatalog:
         self.names = sorted(task.name for task in tasks)
         self.queues = {task.queue for task in tasks}
         self.limits = {task.name: task.limit for task in tasks if task.limit is not None}
+        self.shapes = {task.name: task.shape for task in tasks if task.shape is not None}
         self.ttls = {i: t.result_ttl for i, t in self._tasks.items() if t.result_ttl is not None}
 
     def ids(self, *, is_async: bool, alone: bool = False) -> list[int]:

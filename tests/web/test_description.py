@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from http import HTTPStatus
 
 import httpx
 import hypothesis
@@ -13,10 +11,8 @@ import schemathesis
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from hammerflow import Hammerflow
-from hammerflow.web.access import Role
 from hammerflow.web.openapi import describe
 from hammerflow.web.routes import ROUTES
-from hammerflow.web.routing import Route
 from tests.web.conftest import TOKEN
 
 #: Requests to each route, of which every second is wrong on purpose.
@@ -69,30 +65,3 @@ def test_every_route_is_described_once() -> None:
         operation = document["paths"][route.path][route.method.lower()]
         assert operation["summary"].endswith("."), route.name
         assert operation["x-role"] == route.role.label
-
-
-def _path(route: Route) -> str:
-    path = route.path
-    for name in route.parameters:
-        value = "0193abcd" if name.endswith("_id") else "default"
-        path = path.replace(f"{{{name}}}", value)
-    return path
-
-
-@pytest.mark.parametrize("role", [None, *Role])
-def test_a_role_may_do_what_the_table_says(
-    as_role: Callable[[Role | None], httpx.Client], role: Role | None
-) -> None:
-    client = as_role(role)
-    for route in ROUTES:
-        with client.stream(route.method, _path(route), json={}) as answer:
-            if not answer.headers["content-type"].startswith("text/event-stream"):
-                answer.read()
-        if role is None:
-            assert answer.status_code == HTTPStatus.UNAUTHORIZED, route.name
-        elif role < route.role:
-            assert answer.status_code == HTTPStatus.FORBIDDEN, route.name
-        else:
-            assert answer.status_code not in (401, 403, 500), route.name
-        if answer.is_error:
-            assert answer.headers["content-type"] == "application/problem+json"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from hammerflow.admin.calls import check_task, read_arguments
+from hammerflow.admin.calls import call_task, known_task, read_arguments
 from hammerflow.admin.ids import find_job, get_job
 from hammerflow.admin.job_filter import chosen_jobs, filter_page
 from hammerflow.admin.jobs import details_of, job_json, job_lines, line_json
@@ -32,6 +32,7 @@ from hammerflow.web.routes.types import (
     Text1000,
     When,
     converted,
+    given,
     instant_of,
 )
 from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
@@ -255,6 +256,7 @@ class NewCall(msgspec.Struct, forbid_unknown_fields=True):
         delay: seconds before which it does not start.
         job_id: the job's id; a second job with the same id is not written.
         unique_key: write it only if no unfinished job has this key.
+        require_worker: refuse it unless a live worker serves the task.
     """
 
     task: Name
@@ -269,6 +271,7 @@ class NewCall(msgspec.Struct, forbid_unknown_fields=True):
     delay: Annotated[float, Meta(ge=0, le=10**9)] | None = None
     job_id: uuid.UUID | None = None
     unique_key: NewName | None = None
+    require_worker: bool = False
 
 
 class Enqueued(msgspec.Struct):
@@ -277,26 +280,30 @@ class Enqueued(msgspec.Struct):
     Attributes:
         id: its id, or that of the job which was there already.
         is_new: whether this request has written it.
+        warning: why it may wait for long: no live worker serves its task.
     """
 
     id: uuid.UUID
     is_new: bool
+    warning: str | None = None
 
 
 def enqueue_job(call: ApiCall[Nothing, NewCall]) -> Enqueued:
-    """Enqueue one call of a task of the app; its arguments are checked first."""
-    app, body = app_of(call.backend), call.body
-    if app is None:
-        raise RequestRefused(
-            HTTPStatus.CONFLICT, "this server knows a database and no app: start it with -A"
-        )
-    check_task(app, body.task)
-    names = ("queue", "priority", "delay", "job_id", "unique_key")
-    options: Any = {name: value for name in names if (value := getattr(body, name)) is not None}
-    args = read_arguments(app.codec, bytes(body.args).decode(), list, "args")
-    kwargs = read_arguments(app.codec, bytes(body.kwargs).decode(), dict, "kwargs")
-    result = app.enqueue(app.signature(body.task, args, kwargs, **options))
-    return Enqueued(result.id, result.is_new)
+    """Enqueue one call of a task; its arguments are checked first.
+
+    They are checked against what the worker that came last has registered of the task, and against
+    the code of the app, where this server has one.
+    """
+    backend, body = call.backend, call.body
+    task = known_task(backend.store, app_of(backend), body.task, lease=backend.lease)
+    waits = f"no live worker serves {task.name}: the job waits until one does"
+    if body.require_worker and not task.is_served:
+        raise RequestRefused(HTTPStatus.CONFLICT, f"no live worker serves {task.name}: start one")
+    options = given(body, "queue", "priority", "delay", "job_id", "unique_key")
+    args = read_arguments(backend.codec, bytes(body.args).decode(), list, "args")
+    kwargs = read_arguments(backend.codec, bytes(body.kwargs).decode(), dict, "kwargs")
+    result = call_task(backend, task, args, kwargs, options)
+    return Enqueued(result.id, result.is_new, None if task.is_served else waits)
 
 
 class CancelBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Routes of tasks: list, statistics, pause and resume."""
+"""Routes of tasks: list, show, statistics, pause and resume."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
+from hammerflow.admin.calls import known_task
 from hammerflow.admin.statistics import summaries, summary_json
-from hammerflow.errors import UnknownTask
+from hammerflow.errors import HammerflowError, UnknownTask
 from hammerflow.results.pauses import pause, resume
 from hammerflow.stores.pauses import PauseKind
 from hammerflow.web.access import Role
+from hammerflow.web.backend import app_of
 from hammerflow.web.routes.queues import PauseBody, Paused
 from hammerflow.web.routes.types import Hours, Name, converted
 from hammerflow.web.routing import ApiCall, Nothing, Route
@@ -76,6 +78,54 @@ def list_tasks(call: ApiCall[Nothing, None]) -> TaskList:
     return TaskList([converted(task, TaskRow) for task in call.backend.store.tasks.list()])
 
 
+class ParameterShown(msgspec.Struct):
+    """A parameter: kind is any, position, name, positions or names, by how it is given.
+
+    Attributes:
+        annotation: its type as the code has it.
+    """
+
+    name: str
+    kind: str
+    is_required: bool
+    annotation: str
+
+
+class TaskShown(msgspec.Struct, kw_only=True):
+    """A task, and how it is called.
+
+    Attributes:
+        is_served: whether a live worker serves it.
+        queue: where its jobs go; null where neither a live worker nor the app tells it.
+        parameters: of its function; null if its calls are not checked, or nobody tells them.
+    """
+
+    name: str
+    is_served: bool
+    queue: str | None
+    priority: int | None
+    parameters: list[ParameterShown] | None
+
+
+def show_task(call: ApiCall[Nothing, None]) -> TaskShown:
+    """Show how a task is called: its parameters, its queue and its priority."""
+    backend, name = call.backend, call.path["task"]
+    try:
+        task = known_task(backend.store, app_of(backend), name, lease=backend.lease)
+    except UnknownTask:
+        raise
+    except HammerflowError:  # only ended workers have known it
+        return TaskShown(name=name, is_served=False, queue=None, priority=None, parameters=None)
+    shape = task.shape
+    fields = {} if shape is None else shape._asdict()
+    known = None if shape is None else shape.parameters
+    shown = None if known is None else [converted(one, ParameterShown) for one in known]
+    return TaskShown(
+        name=name, is_served=task.is_served, queue=fields.get("queue"),
+        priority=fields.get("priority"), parameters=shown,
+    )  # fmt: skip
+
+
 def list_task_stats(call: ApiCall[StatsQuery, None]) -> TaskStatsList:
     """Show how many jobs of each task were enqueued and ended, and their times."""
     query = call.query
@@ -110,6 +160,7 @@ _ONE = "/api/tasks/{task}"
 ROUTES: Sequence[Route] = (
     Route("GET", "/api/tasks", list_tasks, TaskList),
     Route("GET", "/api/task-stats", list_task_stats, TaskStatsList, query=StatsQuery),
+    Route("GET", _ONE, show_task, TaskShown),
     Route("POST", f"{_ONE}/pause", pause_task, Paused, Role.OPERATE, body=PauseBody),
     Route("POST", f"{_ONE}/resume", resume_task, Paused, Role.OPERATE),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ from hammerflow.admin.workflows import (
     workflow_json,
     workflow_page,
 )
+from hammerflow.enqueue.files import workflow_from_text
 from hammerflow.errors import JobNotFound
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import WorkflowResult
@@ -25,10 +27,12 @@ from hammerflow.web.access import Role
 from hammerflow.web.routes.types import (
     Cursor,
     Done,
+    JsonObject,
     Limit,
     Name,
     Reason,
     When,
+    app_for,
     converted,
     instant_of,
 )
@@ -37,6 +41,36 @@ from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route, Text
 __all__ = ["ROUTES"]
 
 _MEMBERS = 200
+
+
+class WorkflowBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A workflow.
+
+    Attributes:
+        definition: what a workflow file of JSON holds.
+    """
+
+    definition: JsonObject
+
+
+class WorkflowCreated(msgspec.Struct):
+    """The new workflow, and how many nodes it has."""
+
+    id: uuid.UUID
+    name: str
+    nodes: int
+
+
+def create_workflow(call: ApiCall[Nothing, WorkflowBody]) -> WorkflowCreated:
+    """Enqueue a workflow of tasks of the app, in the form of a workflow file; it is checked first.
+
+    An error names the line of the definition.
+    """
+    app = app_for(call.backend, "make workflows")
+    text = bytes(call.body.definition).decode()
+    workflow = workflow_from_text(app, text, format="json", source="the definition")
+    result = app.enqueue(workflow)
+    return WorkflowCreated(result.id, workflow.name, len(workflow))
 
 
 class WorkflowsQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -221,6 +255,8 @@ def _now(result: WorkflowResult) -> WorkflowNow:
 _ONE = "/api/workflows/{workflow_id}"
 ROUTES: Sequence[Route] = (
     Route("GET", "/api/workflows", list_workflows, ListPage[WorkflowRowOut], query=WorkflowsQuery),
+    Route("POST", "/api/workflows", create_workflow, WorkflowCreated, Role.OPERATE,
+          body=WorkflowBody, status=HTTPStatus.CREATED),
     Route("GET", _ONE, show_workflow, WorkflowShown),
     Route("GET", f"{_ONE}/graph", show_workflow_graph, dict[str, Any], query=GraphQuery,
           text="text/plain"),

@@ -56,7 +56,7 @@ export type DependenciesShown = { workflow_id: string | null; node: string | nul
 
 export type Done = { says: string };
 
-export type Enqueued = { id: string; is_new: boolean };
+export type Enqueued = { id: string; is_new: boolean; warning?: string | null };
 
 export type ErrorNote = { type: string; message: string };
 
@@ -128,7 +128,7 @@ export type NeighbourSide = { count: number; states: Record<string, number>; job
 
 export type NewBatch = { calls: Array<BatchCall>; name?: string; on_failure?: "collect" | "continue" | "fail_fast"; rate?: string | null };
 
-export type NewCall = { task: string; args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null; delay?: number | null; job_id?: string | null; unique_key?: string | null };
+export type NewCall = { task: string; args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null; delay?: number | null; job_id?: string | null; unique_key?: string | null; require_worker?: boolean };
 
 export type NewOperation = { action: "cancel" | "purge" | "retry"; ids?: Array<string>; state?: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting" | null; queue?: string | null; task?: string | null; error?: string | null; argument?: string | null; group?: string | null; since?: string | null; until?: string | null; older_than?: number; reason?: string; before?: string | null; dry_run?: boolean };
 
@@ -153,6 +153,8 @@ export type OperationList = { items: Array<SpawnOperation> };
 export type OperationShown = { id: string | null; action: string; by: string; wanted: Record<string, any>; at: string | null; state: string; total: number; done?: number; failed?: number; error?: string | null; is_whole?: boolean; before?: string | null };
 
 export type OverviewShown = { at: string; problems: Array<ProblemShown>; counts: LiveCounts; paused: number; is_app_paused: boolean; workers: WorkerTotals; series: StatsSeries; failures: Array<FailureGroupShown>; alerts: Array<AlertShown> };
+
+export type ParameterShown = { name: string; kind: string; is_required: boolean; annotation: string };
 
 export type PauseBody = { reason?: string };
 
@@ -236,6 +238,8 @@ export type TaskList = { items: Array<TaskRow> };
 
 export type TaskRow = { name: string; workers: number; paused_at: string | null; paused_by: string | null; reason: string | null };
 
+export type TaskShown = { name: string; is_served: boolean; queue: string | null; priority: number | null; parameters: Array<ParameterShown> | null };
+
 export type TaskStats = { task: string; enqueued: number; completed: number; failed: number; cancelled: number; skipped: number; wait_p50: number | null; wait_p95: number | null; wait_p99: number | null; run_p50: number | null; run_p95: number | null; run_p99: number | null; wait_mean: number | null; run_mean: number | null };
 
 export type TaskStatsList = { items: Array<TaskStats> };
@@ -254,7 +258,9 @@ export type Undone = { undone: number; started: number };
 
 export type UnmuteBody = { subject?: string };
 
-export type WebProblem = { type: string; title: string; status: number; detail?: string };
+export type WebFault = { argument: string; detail: string };
+
+export type WebProblem = { type: string; title: string; status: number; detail?: string; errors?: Array<WebFault> };
 
 export type WebhookBody = { url: string; filters?: FilterBody; include?: Array<"args" | "result">; position?: number | null };
 
@@ -280,6 +286,10 @@ export type WorkerStopped = { id: number; host: string; pid: number; holds: numb
 
 export type WorkerTotals = { alive: number; silent: number; draining: number; children: number; busy: number };
 
+export type WorkflowBody = { definition: Record<string, any> };
+
+export type WorkflowCreated = { id: string; name: string; nodes: number };
+
 export type WorkflowNow = { id: string; status: string; is_ending: boolean };
 
 export type WorkflowRowOut = { id: string; kind: string; name: string; status: string; failure_policy: string; failures: number; parent_id: string | null; created_at: string | null; ended_at: string | null; deadline_at: string | null; health_check_interval: number | null; description: string | null; trace_id: string | null; correlation_id: string | null; metadata: any; reason: string | null; health: any };
@@ -303,7 +313,7 @@ export class HammerflowClient {
   showCounts(params?: {}, options?: RequestOptions): Promise<CountsShown>;
   /** List jobs, newest first. */
   listJobs(params?: { state?: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting"; queue?: string; task?: string; dependency_status?: "failed" | "none" | "satisfied" | "waiting"; error?: string; argument?: string; since?: string; until?: string; before?: string; limit?: number }, options?: RequestOptions): Promise<ListPage_JobRow>;
-  /** Enqueue one call of a task of the app; its arguments are checked first. */
+  /** Enqueue one call of a task; its arguments are checked first. */
   enqueueJob(params: NewCall, options?: RequestOptions): Promise<Enqueued>;
   /** Show everything about one job, and why it does not run. */
   showJob(params: { job_id: string }, options?: RequestOptions): Promise<JobShown>;
@@ -351,6 +361,8 @@ export class HammerflowClient {
   listTasks(params?: {}, options?: RequestOptions): Promise<TaskList>;
   /** Show how many jobs of each task were enqueued and ended, and their times. */
   listTaskStats(params?: { hours?: number; queue?: string }, options?: RequestOptions): Promise<TaskStatsList>;
+  /** Show how a task is called: its parameters, its queue and its priority. */
+  showTask(params: { task: string }, options?: RequestOptions): Promise<TaskShown>;
   /** Stop workers from starting jobs of a task in any queue; running jobs go on. */
   pauseTask(params: { task: string } & PauseBody, options?: RequestOptions): Promise<Paused>;
   /** Let workers start the jobs of a task again. */
@@ -377,6 +389,8 @@ export class HammerflowClient {
   resizeWorker(params: { worker: string } & ResizeBody, options?: RequestOptions): Promise<Resized>;
   /** List workflows, batches and canvases, newest first. */
   listWorkflows(params?: { status?: "cancelled" | "completed" | "failed" | "paused" | "running"; kind?: "batch" | "chain" | "chord" | "group" | "workflow"; since?: string; until?: string; before?: string; limit?: number }, options?: RequestOptions): Promise<ListPage_WorkflowRowOut>;
+  /** Enqueue a workflow of tasks of the app, in the form of a workflow file; it is checked first. */
+  createWorkflow(params: WorkflowBody, options?: RequestOptions): Promise<WorkflowCreated>;
   /** Show one workflow, how far it is, and its members. */
   showWorkflow(params: { workflow_id: string }, options?: RequestOptions): Promise<WorkflowShown>;
   /** Draw the graph of a workflow's jobs and their states. */

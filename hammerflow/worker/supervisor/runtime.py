@@ -473,8 +473,8 @@ class Runtime:
         named = [name for name in queues if name not in self._new_queues]
         kept = self._settings.retention
         lifetimes = {t.name: {**kept, **(t.retention or {})} for t in self._catalog.tasks}
-        names, limits = self._catalog.names, self._catalog.limits
-        return Registration(info, names, named, limits, lifetimes)
+        catalog = self._catalog
+        return Registration(info, catalog.names, named, catalog.limits, lifetimes, catalog.shapes)
 
     def _is_used(self, worker_id: int) -> bool:
         return worker_id in self._working_ids() or bool(self._settler.held(worker_id))

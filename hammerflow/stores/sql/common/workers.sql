@@ -19,8 +19,8 @@ DELETE FROM {workers}
 WHERE id = :id::bigint
 
 -- name: worker_tasks_insert
-INSERT INTO {worker_tasks} (task_id, worker_id)
-VALUES (:task_id::bigint, :worker_id::bigint)
+INSERT INTO {worker_tasks} (task_id, worker_id, shape)
+VALUES (:task_id::bigint, :worker_id::bigint, :shape::text)
 
 -- name: worker_tasks_delete
 DELETE FROM {worker_tasks}
@@ -84,6 +84,15 @@ ORDER BY t.name
 SELECT worker_id
 FROM {worker_tasks}
 WHERE task_id = :task_id::bigint
+
+-- The shapes of a task, that of the worker which came last first.
+-- name: task_shapes
+SELECT t.shape, {age:beat_at}
+FROM {worker_tasks} t
+JOIN {workers} w ON w.id = t.worker_id
+WHERE t.task_id = :task_id::bigint
+ORDER BY w.started_at DESC, w.id DESC
+LIMIT 100
 
 -- name: workers_beats
 SELECT id, beats, {age:beat_at}, watched

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS {clients} (id BIGINT PRIMARY KEY, doorbell LONGTEXT N
 CREATE TABLE IF NOT EXISTS {workers} (id BIGINT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL,
   started_at DATETIME(6) NOT NULL, beat_at DATETIME(6) NOT NULL, beats BIGINT NOT NULL DEFAULT 0, watched DOUBLE NOT NULL DEFAULT 0, info LONGTEXT NOT NULL,
   state LONGTEXT) {table};
-CREATE TABLE IF NOT EXISTS {worker_tasks} (task_id BIGINT NOT NULL, worker_id BIGINT NOT NULL,
+CREATE TABLE IF NOT EXISTS {worker_tasks} (task_id BIGINT NOT NULL, worker_id BIGINT NOT NULL, shape TEXT,
   PRIMARY KEY (task_id, worker_id), KEY (worker_id)) {table};
 CREATE TABLE IF NOT EXISTS {worker_requests} (worker_id BIGINT NOT NULL, id BIGINT NOT NULL, kind TEXT NOT NULL,
   job_id BINARY(16), detail LONGTEXT, asked_by TEXT NOT NULL, asked_at DATETIME(6) NOT NULL, answer LONGTEXT,

@@ -6,7 +6,7 @@ CREATE TABLE {pauses} (kind smallint NOT NULL, id bigint NOT NULL, name text NOT
 CREATE TABLE {clients} (id bigint PRIMARY KEY, doorbell text NOT NULL, seen_at timestamptz NOT NULL);
 CREATE TABLE {workers} (id bigint PRIMARY KEY, host text NOT NULL, pid integer NOT NULL,
   started_at timestamptz NOT NULL, beat_at timestamptz NOT NULL, beats bigint NOT NULL DEFAULT 0, watched float8 NOT NULL DEFAULT 0, info text NOT NULL, state text);
-CREATE TABLE {worker_tasks} (task_id bigint NOT NULL, worker_id bigint NOT NULL,
+CREATE TABLE {worker_tasks} (task_id bigint NOT NULL, worker_id bigint NOT NULL, shape text,
   PRIMARY KEY (task_id, worker_id));
 CREATE TABLE {worker_requests} (worker_id bigint NOT NULL, id bigint NOT NULL, kind text NOT NULL,
   job_id uuid, detail text, asked_by text NOT NULL, asked_at timestamptz NOT NULL, answer text,

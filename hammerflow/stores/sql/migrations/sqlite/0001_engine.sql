@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS {workers} (
   id INTEGER PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL,
   started_at REAL NOT NULL, beat_at REAL NOT NULL, beats INTEGER NOT NULL DEFAULT 0, watched REAL NOT NULL DEFAULT 0, info TEXT NOT NULL, state TEXT);
 CREATE TABLE IF NOT EXISTS {worker_tasks} (
-  task_id INTEGER NOT NULL, worker_id INTEGER NOT NULL,
+  task_id INTEGER NOT NULL, worker_id INTEGER NOT NULL, shape TEXT,
   PRIMARY KEY (task_id, worker_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {worker_requests} (
   worker_id INTEGER NOT NULL, id INTEGER NOT NULL, kind TEXT NOT NULL, job_id BLOB, detail TEXT,

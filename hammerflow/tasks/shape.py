@@ -1,0 +1,143 @@
+"""Shape: what a worker tells others of a task, so that a call can be made without its code."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hammerflow.tasks.functions import signature_of
+
+if TYPE_CHECKING:
+    from hammerflow.tasks.task import Task
+
+__all__ = ["ArgumentFault", "TaskParameter", "TaskShape"]
+
+_LONGEST, _ANNOTATION = 8_000, 200
+#: How an argument is given, by the kind that the standard library names.
+_KINDS = {
+    inspect.Parameter.POSITIONAL_ONLY: "position",
+    inspect.Parameter.POSITIONAL_OR_KEYWORD: "any",
+    inspect.Parameter.KEYWORD_ONLY: "name",
+    inspect.Parameter.VAR_POSITIONAL: "positions",
+    inspect.Parameter.VAR_KEYWORD: "names",
+}
+
+
+class TaskParameter(NamedTuple):
+    """A parameter of a task's function.
+
+    Attributes:
+        kind: how it is given: by ``position``, by ``name``, ``any``; or that it takes all further
+            ``positions`` or ``names``.
+        annotation: its type as the code has it; empty without one.
+    """
+
+    name: str
+    kind: str
+    is_required: bool
+    annotation: str = ""
+
+
+class ArgumentFault(NamedTuple):
+    """What is wrong with one argument of a call."""
+
+    argument: str
+    says: str
+
+
+class TaskShape(NamedTuple):
+    """A task as others see it.
+
+    Attributes:
+        parameters: None if its calls are not checked.
+        queue: of its calls, likewise the priority and seconds after which they expire.
+        needs_code: its calls have a key or a form that only its code computes.
+    """
+
+    parameters: Sequence[TaskParameter] | None
+    queue: str
+    priority: int
+    expires: float | None
+    needs_code: bool
+
+    @classmethod
+    def of(cls, task: Task[..., Any]) -> TaskShape:
+        """The shape of a registered task."""
+        options = task.defaults
+        keys = options.unique, options.limit_key, options.fair_by, options.serializer
+        found = _parameters(task.fn) if options.check_arguments else None
+        needs_code = any(key is not None for key in keys)
+        return cls(found, options.queue, options.priority, options.expires, needs_code)
+
+    def to_text(self) -> str | None:
+        """JSON for the database; None if it is too long."""
+        text = json.dumps(self)
+        return text if len(text) <= _LONGEST else None
+
+    @classmethod
+    def from_text(cls, text: str) -> TaskShape:
+        """The inverse of :meth:`to_text`."""
+        parameters, *rest = json.loads(text)
+        known = parameters and [TaskParameter(*one) for one in parameters]
+        return cls(known, *rest)
+
+    def faults(self, positional: int, named: Collection[str]) -> list[ArgumentFault]:
+        """What is wrong with the arguments of a call; empty if they fit.
+
+        Args:
+            positional: how many are given by position.
+            named: the names of the others.
+        """
+        if self.parameters is None:
+            return []
+        by_position = [p for p in self.parameters if p.kind in ("position", "any")]
+        kinds = {p.kind for p in self.parameters}
+        found = []
+        if positional > len(by_position) and "positions" not in kinds:
+            most = len(by_position)
+            says = (
+                f"is too many: it takes {most} positional argument{'' if most == 1 else 's'} but "
+                f"{positional} {'was' if positional == 1 else 'were'} given"
+            )
+            found.append(ArgumentFault(f"args[{most}]", says))
+        given = {p.name for p in by_position[:positional]}
+        by_name = {p.name for p in self.parameters if p.kind in ("any", "name")}
+        for p in self.parameters:
+            if p.name in given and p.name in named and p.name in by_name:
+                found.append(ArgumentFault(p.name, "is given twice, by position and by name"))
+            elif p.is_required and p.name not in given and p.name not in {*named} & by_name:
+                found.append(ArgumentFault(p.name, "is missing"))
+        if "names" not in kinds:
+            found += [_unknown(name, by_name) for name in named if name not in by_name]
+        return found
+
+
+def _unknown(name: str, known: Collection[str]) -> ArgumentFault:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(sorted(known)) or 'none'}"
+    return ArgumentFault(name, f"is unknown: {hint}")
+
+
+def _parameters(fn: Any) -> list[TaskParameter] | None:
+    try:
+        found = signature_of(fn).parameters.values()
+        return [
+            TaskParameter(p.name, _KINDS[p.kind], _is_required(p), _annotation(p)) for p in found
+        ]
+    except Exception:  # noqa: BLE001 - a border: what a decorator's own object raises
+        return None
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    is_rest = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    return parameter.default is parameter.empty and not is_rest
+
+
+def _annotation(parameter: inspect.Parameter) -> str:
+    given = parameter.annotation
+    if given is parameter.empty:
+        return ""
+    return (given if isinstance(given, str) else inspect.formatannotation(given))[:_ANNOTATION]
