@@ -13,8 +13,8 @@ from hammerflow.kinds import is_a
 from hammerflow.text import safe_repr
 
 __all__ = [
-    "LONGEST", "age", "duration_text", "duration_words", "parsed_seconds", "real", "seconds", "seconds_between",
-    "seconds_or_none",
+    "LONGEST", "age", "duration_text", "duration_words", "parsed_seconds", "real", "seconds",
+    "seconds_between", "seconds_or_none",
 ]  # fmt: skip
 
 #: The longest duration in seconds, about 3 000 years: what every database can add to a time.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from hammerflow.admin.page import Page
+from hammerflow.durations import seconds_between
 from hammerflow.results.workflow import WorkflowStats
 from hammerflow.stores.store import Store
 from hammerflow.stores.workflow_pages import WorkflowFilter
@@ -18,6 +21,7 @@ __all__ = [
     "WorkflowMembers",
     "first_members",
     "stats_json",
+    "timeline_of",
     "workflow_json",
     "workflow_page",
 ]
@@ -96,3 +100,56 @@ def first_members(store: Store, workflow_id: bytes, limit: int) -> WorkflowMembe
     is_cut = states.total() > MEMBERS_READ
     states.subtract(member.state or "workflow" for member in named)
     return WorkflowMembers(sorted(named, key=lambda member: member.id), dict(+states), is_cut)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """When a member of a workflow was there and ran; task is None for a workflow inside.
+
+    Attributes:
+        started_at: of its last attempt; None before the first one.
+    """
+
+    id: uuid.UUID
+    name: str | None
+    task: str | None
+    state: str | None
+    attempt: int
+    created_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Timeline(NamedTuple):
+    """Members of a workflow in the order in which they started; left_out have no place."""
+
+    items: Sequence[Stretch]
+    left_out: int
+    is_cut: bool
+
+
+def timeline_of(store: Store, workflow_id: bytes, limit: int) -> Timeline:
+    """The members that went wrong or run, and those that ran for longest; of a large workflow only
+    the first 2 000 are looked at."""
+    members = [*store.workflows.members(workflow_id, MEMBERS_READ + 1)]
+    jobs = {job.id.bytes: job for job in store.jobs.get_many([m.id for m in members if m.task])}
+    inside = {row.id: row for row in store.workflows.rows([m.id for m in members if not m.task])}
+    found = []
+    for member in members:
+        job, flow = jobs.get(member.id), inside.get(member.id)
+        times = (
+            (job.attempt, job.created_at, job.started_at, job.finished_at) if job is not None
+            else (0, flow.created_at, flow.created_at, flow.ended_at) if flow is not None
+            else (0, None, None, None)
+        )  # fmt: skip
+        id_ = uuid.UUID(bytes=member.id)
+        found.append(Stretch(id_, member.name, member.task, member.state, *times))
+    chosen = sorted(found, key=_weight, reverse=True)[:limit]
+    chosen.sort(key=lambda one: (one.started_at is None, one.started_at or one.created_at, one.id))
+    return Timeline(chosen, len(found) - len(chosen), len(members) > MEMBERS_READ)
+
+
+def _weight(one: Stretch) -> tuple[bool, bool, float]:
+    """What is shown rather than others."""
+    seconds = seconds_between(one.started_at, one.finished_at) or 0.0
+    return one.state in _WRONG, one.state == "running", seconds

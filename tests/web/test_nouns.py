@@ -209,6 +209,19 @@ def test_the_overview_says_what_is_wrong_first(admin: httpx.Client, busy: Hammer
     assert asked == 0  # of the same second
 
 
+def test_the_timeline_of_a_workflow_is_in_the_order_of_the_starts(
+    admin: httpx.Client, busy: Hammerflow
+) -> None:
+    flow = admin.get("/api/workflows?kind=workflow").json()["items"][0]["id"]
+    found = admin.get(f"/api/workflows/{flow}/timeline").json()
+    assert [one["name"] for one in found["items"]] == ["first", "second"]
+    first, second = found["items"]
+    assert first["created_at"] <= first["started_at"] <= first["finished_at"]
+    assert first["finished_at"] <= second["started_at"]
+    assert (first["state"], first["attempt"], found["left_out"]) == ("completed", 1, 0)
+    assert admin.get(f"/api/workflows/{flow}/timeline?limit=1").json()["left_out"] == 1
+
+
 def test_a_workflow_is_drawn_and_run_again(admin: httpx.Client, busy: Hammerflow) -> None:
     flow = admin.get("/api/workflows?kind=workflow").json()["items"][0]["id"]
     graph = admin.get(f"/api/workflows/{flow}/graph").json()

@@ -15,6 +15,7 @@ from hammerflow.admin.ids import find_workflow
 from hammerflow.admin.workflows import (
     first_members,
     stats_json,
+    timeline_of,
     workflow_json,
     workflow_page,
 )
@@ -242,6 +243,44 @@ def show_workflow_graph(call: ApiCall[GraphQuery, None]) -> Text:
     return Text(drawn, "application/json") if is_json else Text(drawn)
 
 
+class TimelineQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """How many members."""
+
+    limit: Limit = 200
+
+
+class StretchShown(msgspec.Struct):
+    """When a member was there and last ran; task is null for a workflow inside."""
+
+    id: uuid.UUID
+    name: str | None
+    task: str | None
+    state: str | None
+    attempt: int
+    created_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class TimelineShown(msgspec.Struct):
+    """Members in the order in which they started.
+
+    Attributes:
+        left_out: members that would have been too many: they completed, and ran for less long.
+        is_cut: only the first 2 000 members were looked at.
+    """
+
+    items: list[StretchShown]
+    left_out: int
+    is_cut: bool
+
+
+def show_workflow_timeline(call: ApiCall[TimelineQuery, None]) -> TimelineShown:
+    """Show when the members of a workflow ran: those that went wrong, run, or ran for longest."""
+    key = find_workflow(call.backend.store, call.path["workflow_id"])
+    return converted(timeline_of(call.backend.store, key, call.query.limit), TimelineShown)
+
+
 def _result(call: ApiCall[Any, Any]) -> WorkflowResult:
     key = find_workflow(call.backend.store, call.path["workflow_id"])
     return WorkflowResult(key, call.backend)
@@ -260,6 +299,7 @@ ROUTES: Sequence[Route] = (
     Route("GET", _ONE, show_workflow, WorkflowShown),
     Route("GET", f"{_ONE}/graph", show_workflow_graph, dict[str, Any], query=GraphQuery,
           text="text/plain"),
+    Route("GET", f"{_ONE}/timeline", show_workflow_timeline, TimelineShown, query=TimelineQuery),
     Route("POST", f"{_ONE}/cancel", cancel_workflow, Done, Role.OPERATE, body=CancelWorkflow),
     Route("POST", f"{_ONE}/retry", retry_workflow, WorkflowNow, Role.OPERATE, body=RetryWorkflow),
     Route("POST", f"{_ONE}/resume", resume_workflow, WorkflowNow, Role.OPERATE),

@@ -234,6 +234,8 @@ export type StatsPoint = { enqueued: number; completed: number; failed: number; 
 
 export type StatsSeries = { span: number; points: Array<StatsPoint> };
 
+export type StretchShown = { id: string; name: string | null; task: string | null; state: string | null; attempt: number; created_at: string | null; started_at: string | null; finished_at: string | null };
+
 export type TaskList = { items: Array<TaskRow> };
 
 export type TaskRow = { name: string; workers: number; paused_at: string | null; paused_by: string | null; reason: string | null };
@@ -247,6 +249,8 @@ export type TaskStatsList = { items: Array<TaskStats> };
 export type TestTaken = { name: string; seconds: number };
 
 export type TickShown = { tick: string | null; at: string | null; outcome: string; run: string | null; detail: string | null };
+
+export type TimelineShown = { items: Array<StretchShown>; left_out: number; is_cut: boolean };
 
 export type TokenList = { items: Array<TokenShown> };
 
@@ -395,6 +399,8 @@ export class HammerflowClient {
   showWorkflow(params: { workflow_id: string }, options?: RequestOptions): Promise<WorkflowShown>;
   /** Draw the graph of a workflow's jobs and their states. */
   showWorkflowGraph(params: { workflow_id: string; format?: "boxes" | "dot" | "json" | "mermaid" | "text"; max_nodes?: number; max_depth?: number }, options?: RequestOptions): Promise<Record<string, any> | string>;
+  /** Show when the members of a workflow ran: those that went wrong, run, or ran for longest. */
+  showWorkflowTimeline(params: { workflow_id: string; limit?: number }, options?: RequestOptions): Promise<TimelineShown>;
   /** Cancel a workflow and all of its jobs that have not ended. */
   cancelWorkflow(params: { workflow_id: string } & CancelWorkflow, options?: RequestOptions): Promise<Done>;
   /** Run a workflow's failed and cancelled jobs again, and those that were skipped by them. */

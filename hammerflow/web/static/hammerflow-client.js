@@ -201,6 +201,7 @@ const OPERATIONS = /* table */ {
   createWorkflow: ["POST", "/api/workflows", [], true],
   showWorkflow: ["GET", "/api/workflows/{workflow_id}", [], false],
   showWorkflowGraph: ["GET", "/api/workflows/{workflow_id}/graph", ["format", "max_nodes", "max_depth"], false],
+  showWorkflowTimeline: ["GET", "/api/workflows/{workflow_id}/timeline", ["limit"], false],
   cancelWorkflow: ["POST", "/api/workflows/{workflow_id}/cancel", [], true],
   retryWorkflow: ["POST", "/api/workflows/{workflow_id}/retry", [], true],
   resumeWorkflow: ["POST", "/api/workflows/{workflow_id}/resume", [], false],

@@ -63,6 +63,9 @@ export function Copy({ text, children = "copy" }) {
   return html`<button class="plain" onClick=${copy}>${done ? "copied" : children}</button>`;
 }
 
+/** Saves the rows of a list, with its filters, as CSV. */
+export const Export = ({ path, params = {}, name }) => html`<button class="btn" onClick=${() => import("./csv.js").then((csv) => csv.saveAll(path, params, name))}>Export CSV</button>`;
+
 // Messages of what was done, with a way back where there is one.
 const toasts = { list: [], tell: () => {}, last: 0 };
 export function say(text, { fail = false, undo } = {}) {
