@@ -54,7 +54,7 @@ export function Chart({ times, series, height = 190, stacked = false, unit = Str
         width: box.current.clientWidth, height, cursor: { y: false, points: { size: 5 }, drag: { x: Boolean(onZoom), setScale: false } },
         legend: { live: true }, select: { show: Boolean(onZoom) }, scales: { y: { range: (u, least, most) => [0, Math.max(most * 1.1, unit === count ? 4 : 0.001)] } },
         hooks: { setSelect: [(u) => u.select.width > 4 && onZoom?.(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x"))] },
-        axes: [{ ...axis, grid: { show: false }, values: (u, marks) => marks.map((at) => when(at, times)) }, { ...axis, size: 62, incrs: unit === count ? WHOLE : undefined, values: (u, marks) => marks.map(unit) }],
+        axes: [{ ...axis, size: 30, grid: { show: false }, values: (u, marks) => marks.map((at) => when(at, times)) }, { ...axis, size: 62, incrs: unit === count ? WHOLE : undefined, values: (u, marks) => marks.map(unit) }],
         series: [{ value: (u, at) => (at ? clockOf(new Date(at * 1000)) : "") }, ...[...series].reverse().map((one) => ({
           label: one.name, stroke: resolved(one.state), width: 1.5, points: { show: false }, fill: stacked ? pale(resolved(one.state)) : undefined,
           value: (u, value, place, row) => (row === null ? "" : unit(one.values[row] ?? 0)) }))],

@@ -26,6 +26,15 @@ export const State = ({ state, text }) => html`<span class="st ${state}"><${Shap
 /** An instant: the text short, the exact one on hover. */
 export const At = ({ at, relative = false }) => (at ? html`<time datetime=${at} title=${new Date(at).toString()}>${relative ? ago(at) : instant(at)}</time>` : "");
 
+// An instant as the engine writes it, and a command.
+const MARKED = /(\d{4}-\d\d-\d\dT[\d:.]+(?:\+00:00|Z))|(hammerflow [a-z]+(?: [a-z]+)?(?: [0-9a-f-]{36})?)/;
+
+/** What the engine says: as a sentence, its instants in the reader's zone, its commands as such. */
+export const Says = ({ text }) => {
+  const whole = text ? text[0].toUpperCase() + text.slice(1) + (/[.!?:]$/.test(text) ? "" : ".") : "";
+  return whole.split(new RegExp(MARKED, "g")).map((part, place) => (part === undefined || part === "" ? "" : place % 3 === 1 ? html`<${At} at=${part} />` : place % 3 === 2 ? html`<code>${part}</code>` : part));
+};
+
 /** A number that leads to what it counts. */
 export const Number = ({ value, to, atLeast = false, className = "" }) => {
   if (!value) return html`<span class="faint">${value === 0 ? "0" : ""}</span>`;
@@ -50,7 +59,7 @@ export const Empty = ({ children }) => html`<div class="empty">${children}</div>
 /** Tabs whose choice is in the address: [[value, text, number], ...]. */
 export const Tabs = ({ name, items, chosen, params = {}, path }) => html`<div class="tabs" role="navigation" aria-label=${name}>${items.map(([value, text, number]) => html`<a href=${link(path, { ...params, [name]: value })} aria-current=${value === chosen ? "page" : undefined}>${text}${number ? html` <span>${number}</span>` : ""}</a>`)}</div>`;
 
-export const Older = ({ next, tired, onNext, first, onFirst }) => html`<div class="head">${tired ? html`<span class="dim">The search has read as much as one request may.</span>` : ""}<span class="fill"></span>${first ? "" : html`<button class="btn" onClick=${onFirst}>Newest</button>`}${next ? html`<button class="btn" onClick=${onNext}>${tired ? "Look further" : "Older"}</button>` : ""}</div>`;
+export const Older = ({ next, tired, onNext, first, onFirst }) => html`<div class="head older">${tired ? html`<span class="dim">The search has read as much as one request may.</span>` : ""}<span class="fill"></span>${first ? "" : html`<button class="btn" onClick=${onFirst}>Newest</button>`}${next ? html`<button class="btn" onClick=${onNext}>${tired ? "Look further" : "Older"}</button>` : ""}</div>`;
 
 /** Text that a click copies. */
 export function Copy({ text, children = "copy" }) {

@@ -2,7 +2,7 @@
 import { send, useRead } from "../lib/api.js";
 import { bytes, count, counted, duration, shortId } from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { ask, At, Card, Empty, Older, perform, State, Table, Trouble } from "../lib/parts.js";
+import { ask, At, Card, Empty, Export, Older, perform, State, Table, Trouble } from "../lib/parts.js";
 import { useParams } from "../lib/route.js";
 import { rowOf, useRows } from "../lib/rows.js";
 
@@ -19,7 +19,7 @@ export default function Archive({ may }) {
     const found = await perform(() => send("POST", "/api/archive/restore", { ids: chosen, dry_run: true }), "Counted.");
     if (found && (await ask({ title: `Restore ${counted(found.jobs, "job")}?`, text: "Each comes with its whole spawn tree or workflow. Retention leaves them alone for 7 days.", action: "Restore" }))) await perform(() => send("POST", "/api/archive/restore", { ids: chosen }), (answer) => `${counted(answer.jobs, "job")} restored.`).then(() => { rows.clear(); reload(); });
   };
-  return html`<h1>Archive</h1><p class="sub">${stats ? `${count(stats.now)} jobs are in the archive, ${count(stats.archived)} ever were; ${count(stats.removed)} were deleted.` : ""}</p><${Trouble} problem=${problem} />
+  return html`<div class="head"><h1>Archive</h1><span class="fill"></span>${data?.items.length ? html`<${Export} path="/api/archive/jobs" params=${params} name="archive" />` : ""}</div><p class="sub">${stats ? `${count(stats.now)} jobs are in the archive, ${count(stats.archived)} ever were; ${count(stats.removed)} were deleted.` : ""}</p><${Trouble} problem=${problem} />
 ${chosen.length ? html`<div class="acts"><span>${counted(chosen.length, "job")} selected</span>${may("operate") ? html`<button class="btn" onClick=${restore}>Restore</button>` : ""}<button class="plain" onClick=${rows.clear}>Select none</button></div>` : ""}
 <div class="grid"><${Card} size="s8" title="Archived jobs" note="newest first">${data && !data.items.length ? html`<${Empty}>Nothing is archived here. <code>hammerflow archive policy</code> says what goes there and when.<//>` : ""}${data?.items.length ? html`<${Table} label="Archived jobs" columns=${[[""], ["state"], ["job"], ["task"], ["queue"], ["ended"], ["size", "n"]]}>${data.items.map((job) => html`<tr ...${rowOf(rows, job.id)}><td><input type="checkbox" aria-label="Select ${shortId(job.id)}" checked=${rows.selected.has(job.id)} onChange=${() => rows.toggle(job.id)} /></td><td><${State} state=${job.state} /></td><td class="mono">${shortId(job.id)}</td><td>${job.task ?? "workflow"}</td><td>${job.queue ?? ""}</td><td><${At} at=${job.ended_at} /></td><td class="n">${bytes(job.size)}</td></tr>`)}<//>` : ""}<${Older} next=${data?.next} tired=${data?.is_tired} first=${!params.before} onNext=${() => change({ before: data.next })} onFirst=${() => change({ before: null })} /><//>
 <${Card} size="s4" title="How long ended jobs are kept">${(kept?.items ?? []).map((one) => html`<h2 class="gap">${one.kind}${one.name ? ` ${one.name}` : ""}</h2><dl class="kv">${Object.entries(one.lifetimes).map(([state, value]) => html`<dt>${state}</dt><dd>${life(value)}</dd>`)}</dl>`)}<//></div>`;

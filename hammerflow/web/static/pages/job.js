@@ -2,7 +2,7 @@
 import { parse, send, stringify, useRead } from "../lib/api.js";
 import { count, counted, duration, secondsSince, shortId } from "../lib/format.js";
 import { html, useState } from "../lib/html.js";
-import { ask, At, Bar, Card, Copy, perform, State, Trouble } from "../lib/parts.js";
+import { ask, At, Bar, Card, Copy, perform, Says, State, Trouble } from "../lib/parts.js";
 import { link } from "../lib/route.js";
 
 const ENDED = ["completed", "failed", "cancelled", "skipped"];
@@ -38,14 +38,7 @@ function stretches(job) {
 function Life({ job }) {
   const parts = stretches(job);
   const total = parts.reduce((sum, [, seconds]) => sum + Math.sqrt(seconds), 0) || 1;
-  const fixed = parts.filter(([, seconds]) => !seconds).length * 8;
-  let x = 0;
-  return html`<svg class="life" viewBox="0 0 1000 46" preserveAspectRatio="none" role="img" aria-label=${parts.map(([, , text]) => text).join("; ")}>${parts.map(([state, seconds, text]) => {
-    const width = seconds ? ((1000 - fixed) * Math.sqrt(seconds)) / total : 8;
-    const at = x;
-    x += width;
-    return html`<g class=${state}><title>${text}</title><rect x=${at} y="4" width=${Math.max(2, width - 2)} height="22" rx="3" fill="currentColor" opacity=${state === "running" || !seconds ? 1 : 0.4} /></g>`;
-  })}</svg><div class="head dim">${parts.filter(([, seconds]) => seconds).map(([state, , text]) => html`<${State} state=${state} text=${text} />`)}</div>`;
+  return html`<div class="life" role="img" aria-label=${parts.map(([, , text]) => text).join("; ")}>${parts.map(([state, seconds, text]) => html`<span class="${state} ${seconds ? "" : "mark"}" style=${seconds ? { flexGrow: Math.max(0.02, Math.sqrt(seconds) / total) } : {}} title=${text}><i class=${state === "running" || !seconds ? "full" : ""}></i>${seconds ? html`<small>${text}</small>` : ""}</span>`)}</div>`;
 }
 
 /** A traceback with the frames of libraries folded. */
@@ -61,20 +54,38 @@ function Trace({ text }) {
       while (place + 1 < lines.length && /^\s{4,}/.test(lines[place + 1])) place += 1;
     } else shown.push(lines[place]);
   }
-  return html`<pre tabindex="0">${folded ? html`<button class="plain" onClick=${() => setOpen(true)}>${counted(folded, "frame")} of libraries</button>${"\n"}` : ""}${shown.map((each, place) => html`<span class=${place === shown.length - 1 ? "hit" : ""}>${`${each}\n`}</span>`)}</pre>`;
+  return html`<pre tabindex="0" class="trace">${folded ? html`<button class="plain" onClick=${() => setOpen(true)}>${counted(folded, "frame")} of libraries</button>${"\n"}` : ""}${shown.map((each, place) => html`<span class=${place === shown.length - 1 ? "hit" : ""}>${`${each}\n`}</span>`)}</pre>`;
 }
 
+/** Why it does not run; or else where it runs, or how it has ended. */
 function Why({ job }) {
-  if (!job.obstacles.length) return "";
-  return html`<div class="why ${job.state === "failed" ? "fail" : ""}">${job.obstacles.map((one) => html`<p><b>${one.says}</b> ${one.advice}</p>`)}</div>`;
+  const { data } = useRead(job.obstacles.length || job.state === "completed" ? null : `/api/jobs/${job.id}/explain`, {}, 3);
+  const told = job.obstacles.length ? job.obstacles : data ? [data] : [];
+  if (!told.length) return "";
+  // Here are buttons for what else a command would do.
+  const advice = (one) => (one.advice && !(ENDED.includes(job.state) || job.state === "running") ? html` <${Says} text=${one.advice} />` : "");
+  return html`<div class="why ${job.state === "failed" ? "fail" : ""}">${told.map((one) => html`<p><b><${Says} text=${one.says} /></b>${advice(one)}</p>`)}</div>`;
 }
+
+/** Where the body of a running job is: asked of its worker, which goes on undisturbed. */
+function Stack({ job }) {
+  const [found, setFound] = useState(null);
+  const ask = async () => {
+    const answer = await perform(() => send("POST", `/api/jobs/${job.id}/stack`, {}), null);
+    if (answer) setFound(answer);
+  };
+  return html`<${Card} title="Where it is now" note=${html`<button class="plain" onClick=${ask}>${found ? "look again" : "show its stack"}</button>`}>${found ? html`<p class="dim">${found.says}</p>${found.stack ? html`<${Trace} text=${found.stack} />` : ""}` : html`<p class="dim">Its worker can tell the Python stack of the body, which goes on undisturbed.</p>`}<//>`;
+}
+
+const PRIORITIES = ["critical", "high", "normal", "low", "bulk"];
 
 async function editAndRetry(job, reload) {
   const given = await ask({ title: "Edit and retry", text: `Runs ${job.task} again with these arguments.`, action: "Retry", fields: [
     { name: "args", label: "Positional arguments, as a JSON list", kind: "long", value: stringify(job.args ?? [], 2) },
-    { name: "kwargs", label: "Keyword arguments, as a JSON object", kind: "long", value: stringify(job.kwargs ?? {}, 2) } ] });
+    { name: "kwargs", label: "Keyword arguments, as a JSON object", kind: "long", value: stringify(job.kwargs ?? {}, 2) },
+    { name: "queue", label: "Queue", value: job.queue, required: true }, { name: "priority", label: "Priority", kind: "select", options: PRIORITIES, value: PRIORITIES[job.priority] } ] });
   if (!given) return;
-  const answer = await perform(() => send("POST", "/api/jobs", { task: job.task, args: parse(given.args), kwargs: parse(given.kwargs), queue: job.queue }), (made) => `Job ${shortId(made.id)} is enqueued with these arguments.`);
+  const answer = await perform(() => send("POST", "/api/jobs", { task: job.task, args: parse(given.args), kwargs: parse(given.kwargs), queue: given.queue, priority: PRIORITIES.indexOf(given.priority) }), (made) => `Job ${shortId(made.id)} is enqueued with these arguments.`);
   if (answer) reload();
 }
 
@@ -83,10 +94,11 @@ export default function Job({ parts: [id], may, session }) {
   const { data: family } = useRead(job?.spawn ? `/api/jobs/${id}/children` : null, { limit: 1 }, 5);
   if (!job) return html`<p class="crumb"><a href=${link("/jobs")}>Jobs</a></p><h1 class="mono">${id}</h1><${Trouble} problem=${problem} />`;
   const canRetry = ["failed", "cancelled", "skipped", "parked"].includes(job.state);
+  const isRunning = job.state === "running";
   const canCancel = !ENDED.includes(job.state);
   const cancel = async () => {
-    const given = await ask({ title: `Cancel this job of ${job.task}?`, text: job.state === "running" ? "It runs now: Cancelled is raised in its body." : "", action: "Cancel the job", harm: true, fields: [{ name: "reason", label: "Why" }, { name: "tree", label: "Also all that it has spawned", kind: "check" }] });
-    if (given) await perform(() => send("POST", `/api/jobs/${id}/cancel`, { reason: given.reason, tree: given.tree === "on" }), "The job is cancelled.").then(reload);
+    const given = await ask({ title: `${isRunning ? "Kill" : "Cancel"} this job of ${job.task}?`, text: isRunning ? "It runs now: Cancelled is raised in its body, and its process is killed if it has not ended after the grace." : "", action: isRunning ? "Kill the job" : "Cancel the job", harm: true, fields: [{ name: "reason", label: "Why" }, { name: "tree", label: "Also all that it has spawned", kind: "check" }] });
+    if (given) await perform(() => send("POST", `/api/jobs/${id}/cancel`, { reason: given.reason, tree: given.tree === "on" }), isRunning ? "The job was told to stop." : "The job is cancelled.").then(reload);
   };
   const kept = { waiting: "since", ready: "for", running: "for" }[job.state];
   const since = job.state === "running" ? job.started_at : job.created_at;
@@ -94,19 +106,19 @@ export default function Job({ parts: [id], may, session }) {
 <div class="head"><h1 class="mono">${job.id}</h1><${State} state=${job.state} text=${kept ? `${job.state} for ${duration(secondsSince(since))}` : job.state} /><span class="fill"></span>
 ${may("operate") && ENDED.includes(job.state) && session.can_enqueue && !job.values_hidden ? html`<button class="btn" onClick=${() => editAndRetry(job, reload)}>Edit and retry</button>` : ""}
 ${may("operate") && canRetry ? html`<button class="btn main" onClick=${() => perform(() => send("POST", `/api/jobs/${id}/retry`), "The job will run again.").then(reload)}>Retry</button>` : ""}
-${may("operate") && canCancel ? html`<button class="btn harm" onClick=${cancel}>Cancel</button>` : ""}</div>
+${may("operate") && canCancel ? html`<button class="btn harm" onClick=${cancel}>${isRunning ? "Kill" : "Cancel"}</button>` : ""}</div>
 <${Trouble} problem=${problem} /><${Why} job=${job} />
 <div class="grid"><${Card} title="Life" note=${`attempt ${job.attempt}${job.options.max_attempts ? ` of ${job.options.max_attempts}` : ""}`}><${Life} job=${job} />${job.progress !== null ? html`<p><${Bar} tall parts=${[["running", job.progress]]} whole=${1} label="progress" /><span class="dim">${Math.round(job.progress * 100)} % ${job.progress_note ?? ""}</span></p>` : ""}<//>
 <${Card} size="s6" title="Call" note=${job.call ? html`<${Copy} text=${`${job.task}${job.call}`}>copy as Python<//>` : ""}>${job.values_hidden ? html`<p class="dim">You may not see arguments and results.</p>` : html`<pre tabindex="0">${job.task}${job.call ?? "()"}</pre>`}
 ${job.state === "completed" && !job.values_hidden ? html`<h2 class="gap">Result</h2><pre tabindex="0">${job.result_text ?? "None"}</pre>` : ""}
 <h2 class="gap">Details</h2><${Details} job=${job} family=${family} /><//>
-<div class="s6">${job.errors.length ? [...job.errors].reverse().map((error) => html`<${Card} key=${error.attempt + error.at} title=${`Attempt ${error.attempt}: ${error.kind}`} note=${html`<${At} at=${error.at} />`}>${error.traceback ? html`<${Trace} text=${error.traceback} />` : html`<pre>${error.type}: ${error.message}</pre>`}<//>`) : html`<${Card} title="Attempts"><p class="dim">${job.attempt ? "No attempt has failed." : "It has not been tried yet."}</p><//>`}</div></div>`;
+<div class="s6">${isRunning && may("operate") ? html`<${Stack} job=${job} />` : ""}${job.errors.length ? [...job.errors].reverse().map((error) => html`<${Card} key=${error.attempt + error.at} title=${`Attempt ${error.attempt}: ${error.kind}`} note=${html`<${At} at=${error.at} />`}>${error.traceback ? html`<${Trace} text=${error.traceback} />` : html`<pre>${error.type}: ${error.message}</pre>`}<//>`) : html`<${Card} title="Attempts"><p class="dim">${job.attempt ? "No attempt has failed." : "It has not been tried yet."}</p><//>`}</div></div>`;
 }
 
 function Details({ job, family }) {
   const rows = [
     ["queue", html`<a href=${link(`/queues/${encodeURIComponent(job.queue)}`)}>${job.queue}</a>`],
-    ["priority", ["critical", "high", "normal", "low", "bulk"][job.priority] ?? job.priority],
+    ["priority", PRIORITIES[job.priority] ?? job.priority],
     ["enqueued", html`<${At} at=${job.created_at} />, <${At} at=${job.created_at} relative />`],
     ["runs at", job.run_at && !job.started_at && html`<${At} at=${job.run_at} />`],
     ["ended", job.finished_at && html`<${At} at=${job.finished_at} />${job.seconds !== null ? `, ran ${duration(job.seconds)}` : ""}`],

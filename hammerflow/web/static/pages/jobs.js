@@ -2,7 +2,7 @@
 import { parse, send, useRead } from "../lib/api.js";
 import { counted, duration, secondsSince, shortId, typeName } from "../lib/format.js";
 import { html, useState } from "../lib/html.js";
-import { ask, At, Empty, Older, perform, say, State, Table, Tabs, Trouble } from "../lib/parts.js";
+import { ask, At, Empty, Older, Export, perform, say, State, Table, Tabs, Trouble } from "../lib/parts.js";
 import { link, useParams } from "../lib/route.js";
 import { rowOf, useRows } from "../lib/rows.js";
 
@@ -46,7 +46,7 @@ export default function Jobs({ may, session }) {
   const { dependency_status: ignored, trace_id: trace, correlation_id: correlation, ...filter } = kept;
   // What can be done to all jobs of a filter, if the operations know all of its parts.
   const matching = new Set(ignored || trace || correlation ? [] : [...(["failed", "cancelled", "skipped", "parked", undefined].includes(params.state) ? ["retry"] : []), ...(["completed", "failed", "cancelled", "skipped"].includes(params.state) ? [] : ["cancel"])]);
-  return html`<div class="head"><h1>Jobs</h1><span class="fill"></span>${may("operate") && session.can_enqueue ? html`<button class="btn" onClick=${() => enqueue(reload)}>Enqueue a job</button>` : ""}</div>
+  return html`<div class="head"><h1>Jobs</h1><span class="fill"></span>${data?.items.length ? html`<${Export} path="/api/jobs" params=${params} name="jobs" />` : ""}${may("operate") && session.can_enqueue ? html`<button class="btn" onClick=${() => enqueue(reload)}>Enqueue a job</button>` : ""}</div>
 <${Tabs} name="state" path="/jobs" params=${kept} chosen=${params.state ?? ""} items=${[["", "all"], ...STATES.map((state) => [state, state])]} />
 <${Chips} params=${params} change=${change} /><${Trouble} problem=${problem} />
 ${chosen.length ? html`<div class="acts"><span>${counted(chosen.length, "job")} selected</span><button class="btn" onClick=${() => acts.r?.(chosen)} disabled=${!acts.r}>Retry</button><button class="btn harm" onClick=${() => acts.c?.(chosen)} disabled=${!acts.c}>Cancel</button><button class="plain" onClick=${rows.clear}>Select none</button></div>` : may("operate") && data?.items.length ? html`<div class="head all"><span class="dim">All jobs of this filter:</span>${matching.has("retry") ? html`<button class="plain" onClick=${() => actOnAll("retry", filter, done)}>retry</button>` : ""}${matching.has("cancel") ? html`<button class="plain" onClick=${() => actOnAll("cancel", filter, done)}>cancel</button>` : ""}</div>` : ""}

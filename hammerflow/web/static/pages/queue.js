@@ -3,7 +3,7 @@ import { useRead } from "../lib/api.js";
 import { Chart } from "../lib/chart.js";
 import { count, duration, rate } from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { Card, Number, State, Tabs, Trouble } from "../lib/parts.js";
+import { Card, Number, Says, State, Tabs, Trouble } from "../lib/parts.js";
 import { link, useParams } from "../lib/route.js";
 import { pause, resume } from "./queues.js";
 
@@ -25,7 +25,7 @@ export default function Queue({ parts: [name], may }) {
   const one = health?.items.find((each) => each.queue === name);
   if (!queue) return html`<h1>${name}</h1><${Trouble} problem=${problem} />`;
   return html`<p class="crumb"><a href=${link("/queues")}>Queues</a></p><div class="head"><h1>${name}</h1>${queue.paused_at ? html`<${State} state="paused" text="paused" />` : ""}<span class="fill"></span>${may("operate") ? html`<button class="btn" onClick=${() => (queue.paused_at ? resume : pause)("queue", name, reload)}>${queue.paused_at ? "Resume" : "Pause"}</button>` : ""}</div>
-<${Trouble} problem=${problem} />${one && one.status !== "ok" ? html`<div class="why ${one.status === "fail" ? "fail" : ""}"><p><b>${one.says}</b> ${one.advice}</p></div>` : html`<p class="sub">${one?.says ?? ""}</p>`}
+<${Trouble} problem=${problem} />${one && one.status !== "ok" ? html`<div class="why ${one.status === "fail" ? "fail" : ""}"><p><b><${Says} text=${one.says} /></b> <${Says} text=${one.advice} /></p></div>` : html`<p class="sub"><${Says} text=${one?.says ?? ""} /></p>`}
 <div class="grid">${["ready", "running", "scheduled", "waiting", "parked"].map((state) => html`<div class="card s3"><${State} state=${state} /><div class="num"><${Number} value=${queue[state]} atLeast=${queue.at_least.includes(state)} to=${link("/jobs", { queue: name, state })} /></div>${state === "ready" ? html`<div class="dim">${queue.oldest ? `oldest ${duration(queue.oldest)}` : "none waits"}</div>` : ""}</div>`)}<div class="card s3"><div class="dim">in and out</div><div class="num">${rate(queue.ended_per_second) || "0/s"}</div><div class="dim">${rate(queue.enqueued_per_second) || "0/s"} come in</div></div></div>
 <div class="gap-top"><${Figures} params=${{ queue: name }} path=${`/queues/${encodeURIComponent(name)}`} /></div>`;
 }

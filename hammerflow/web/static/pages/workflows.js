@@ -2,7 +2,7 @@
 import { useRead } from "../lib/api.js";
 import { duration, shortId } from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { At, Empty, Older, State, Table, Tabs, Trouble } from "../lib/parts.js";
+import { At, Empty, Export, Older, State, Table, Tabs, Trouble } from "../lib/parts.js";
 import { link, useParams } from "../lib/route.js";
 import { rowOf, useRows } from "../lib/rows.js";
 
@@ -14,7 +14,7 @@ export default function Workflows() {
   const { data, problem } = useRead("/api/workflows", { ...params, limit: 50 });
   const { before, ...kept } = params;
   const rows = useRows(data?.items.map((flow) => flow.id) ?? [], { open: (id) => link(`/workflows/${id}`) });
-  return html`<div class="head"><h1>Workflows</h1><span class="fill"></span><label class="dim">kind <select value=${params.kind ?? ""} onChange=${(event) => change({ kind: event.target.value || null })}>${KINDS.map((kind) => html`<option value=${kind}>${kind || "all"}</option>`)}</select></label></div>
+  return html`<div class="head"><h1>Workflows</h1><span class="fill"></span>${data?.items.length ? html`<${Export} path="/api/workflows" params=${params} name="workflows" />` : ""}<label class="dim">kind <select value=${params.kind ?? ""} onChange=${(event) => change({ kind: event.target.value || null })}>${KINDS.map((kind) => html`<option value=${kind}>${kind || "all"}</option>`)}</select></label></div>
 <${Tabs} name="status" path="/workflows" params=${kept} chosen=${params.status ?? ""} items=${[["", "all"], ...STATUSES.map((status) => [status, status])]} /><${Trouble} problem=${problem} />
 ${data && !data.items.length ? html`<${Empty}>${Object.keys(params).length ? "No workflow fits these filters." : html`There are no workflows yet: <code>Workflow("nightly")</code>, <code>chain(...)</code>, <code>group(...)</code> or <code>app.batch(...)</code> make them.`}<//>` : ""}
 ${data?.items.length ? html`<div class="card"><${Table} label="Workflows" columns=${[["status"], ["name"], ["kind"], ["id"], ["failures", "n"], ["begun"], ["took", "n"], ["reason"]]}>${data.items.map((flow) => html`<tr ...${rowOf(rows, flow.id)}><td><${State} state=${flow.status} /></td><td><a class="strong" href=${link(`/workflows/${flow.id}`)}>${flow.name}</a></td><td class="dim">${flow.kind}</td><td class="mono">${shortId(flow.id)}</td><td class="n ${flow.failures ? "bad" : ""}">${flow.failures || ""}</td><td><${At} at=${flow.created_at} /></td><td class="n">${flow.created_at ? duration((Date.parse(flow.ended_at ?? new Date()) - Date.parse(flow.created_at)) / 1000) : ""}</td><td class="clip">${flow.reason ?? ""}</td></tr>`)}<//></div>` : ""}
