@@ -6,12 +6,16 @@ browser, one server and one shop; a test that changes something has a task or a 
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import json
 import re
+import threading
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -23,11 +27,15 @@ from starlette.routing import Mount
 from hammerflow import Hammerflow, Workflow
 from hammerflow.admin.webhooks import put_webhook
 from hammerflow.events.filter import EventFilter
+from hammerflow.ids import first_id_at, name_id, new_id
+from hammerflow.jobs.job import NewJob
+from hammerflow.jobs.outcome import Cancelled
 from hammerflow.testing import drain
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
 from hammerflow.web.login import LocalLogin
 from tests.support.vendored import FOLDER, RELEASES
+from tests.support.waiting import until
 from tests.web.browsing import chromium, complaints, dashboard, grave_faults, settled, visit
 from tests.web.conftest import fill, open_shop, served
 
@@ -154,7 +162,7 @@ def test_find_why_a_job_does_not_run(page: Page) -> None:
     row = page.get_by_role("row").filter(has_text="shop.resize")
     expect(row).to_have_count(1)
     row.get_by_role("link").first.click()
-    expect(page.locator(".why")).to_contain_text("it is due at")
+    expect(page.locator(".why")).to_contain_text("It is due at")
     settled(page)
     assert grave_faults(page) == []
 
@@ -174,6 +182,10 @@ def test_filters_are_in_the_address(page: Page) -> None:
 
 def _fail(text: str) -> None:
     raise ValueError(text)
+
+
+def _refuse(number: int) -> None:
+    raise ValueError(number)
 
 
 def test_retry_what_is_selected_with_the_keyboard_only(stage: Stage, page: Page) -> None:
@@ -227,7 +239,7 @@ def test_cancel_all_jobs_of_a_filter(stage: Stage, page: Page) -> None:
 
 
 def test_edit_and_retry_keeps_every_digit(stage: Stage, page: Page) -> None:
-    pay = stage.app.task(name="edit.pay", max_attempts=1)(_fail)
+    pay = stage.app.task(name="edit.pay", max_attempts=1)(_refuse)
     first = pay.delay(9007199254740993)
     drain(stage.app)
     page.goto(f"/jobs/{first.id}")
@@ -438,3 +450,101 @@ def test_without_a_stream_pages_are_read_again(stage: Stage) -> None:
         expect(rows).to_have_count(2)
         task.delay("second")
         expect(rows).to_have_count(3)
+
+
+def test_late_queues_are_named_and_the_pages_are_counted_everywhere(
+    stage: Stage, page: Page
+) -> None:
+    id_ = first_id_at(time.time() - 3700)[:6] + new_id()[6:]
+    stage.app.store.jobs.insert([NewJob(id_, "late.one", "tardy", 2, b"M")])
+    page.goto("/")
+    problem = page.get_by_role("listitem").filter(has_text="tardy")
+    expect(problem).to_contain_text("is 1 h 1 min behind, and unserved")
+    problem.get_by_role("link", name="Open queue").click()
+    expect(page.get_by_role("heading", name="tardy")).to_be_visible()
+    page.goto("/settings")
+    pages = page.get_by_role("navigation", name="Pages")
+    expect(pages.get_by_role("link", name="Failures")).to_contain_text("group")
+    expect(pages.get_by_role("link", name="Workers")).to_contain_text("0")
+
+
+def test_a_running_body_is_looked_at_and_killed(stage: Stage, page: Page) -> None:
+    store, tasks = stage.app.store, [name_id("busy.train")]
+    job = stage.app.task(name="busy.train", queue="busy")(_fail).delay("x")
+    store.workers.register(9, host="gpu-1", pid=99, info={}, tasks=["busy.train"], queues=[])
+    (claimed,) = store.jobs.claim(9, queue="busy", task_ids=tasks, limit=1, thorough=True)
+
+    def answer() -> None:
+        until("it is asked", lambda: store.workers.requests(9) != [])
+        (request,) = store.workers.requests(9)
+        told = {"says": "the body is here, in child 4", "stack": 'File "train.py", line 7'}
+        store.workers.answer(9, request.id, json.dumps(told))
+
+    worker = threading.Thread(target=answer)
+    worker.start()
+    page.goto(f"/jobs/{job.id}")
+    expect(page.locator(".why")).to_contain_text("It runs on gpu-1")
+    page.get_by_role("button", name="show its stack").click()
+    expect(page.get_by_text("the body is here, in child 4")).to_be_visible()
+    expect(page.get_by_text('File "train.py", line 7')).to_be_visible()
+    worker.join()
+    page.get_by_role("button", name="Kill").click()
+    page.get_by_label("Why").fill("wrong data")
+    page.get_by_role("button", name="Kill the job").click()
+    expect(page.get_by_text("The job was told to stop.")).to_be_visible()
+    assert store.workers.cancels(9) == [(claimed.id, "wrong data")]
+    store.jobs.settle(9, [(claimed, Cancelled("wrong data"))])
+    store.workers.leave(9)
+    expect(page.get_by_role("button", name="Retry", exact=True)).to_be_visible()
+
+
+def test_the_timeline_of_a_workflow_shows_each_member(stage: Stage, page: Page) -> None:
+    flow = Workflow("timed")
+    flow.add(stage.app.tasks["shop.resize"].s(1), name="first")
+    flow.add(stage.app.tasks["shop.resize"].s(2), name="second", after=["first"])
+    result = stage.app.enqueue(flow)
+    page.goto(f"/workflows/{result.id}?view=timeline")
+    expect(page.get_by_role("row").filter(has_text="second")).to_contain_text("waiting")
+    drain(stage.app)
+    expect(page.get_by_role("cell").nth(1)).to_have_attribute("aria-label", re.compile("completed"))
+    settled(page)
+    assert grave_faults(page) == []
+    page.get_by_role("rowheader", name="second").click()
+    expect(page.get_by_text("shop.resize(2)")).to_be_visible()
+
+
+def test_a_list_is_saved_with_its_filters_and_without_formulas(stage: Stage, page: Page) -> None:
+    fail = stage.app.task(name="csv.fail", max_attempts=1)(_fail)
+    for n in range(60):
+        fail.delay(f'=cmd|"{n}", broken')
+    drain(stage.app)
+    page.goto("/jobs?task=csv.fail&state=failed")
+    expect(page.get_by_role("row")).to_have_count(51)
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Export CSV").click()
+    assert saving.value.suggested_filename == "jobs.csv"
+    rows = [*csv.DictReader(saving.value.path().read_text().splitlines())]
+    assert len(rows) == 60
+    assert {row["task"] for row in rows} == {"csv.fail"}
+    assert json.loads(rows[0]["error"])["message"].startswith("=cmd|")
+    page.goto("/failures?task=csv.fail")
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Export CSV").click()
+    (group,) = csv.DictReader(saving.value.path().read_text().splitlines())
+    assert group["message"].startswith("'=cmd|")
+
+
+def test_events_are_shown_as_they_are_logged(stage: Stage, page: Page) -> None:
+    """By their stream: the page is read once, and misses none."""
+    wanted = EventFilter.of(kinds=["queue.*"])
+    stage.app.store.sinks.put("watch", "none", {}, wanted, by="test")
+    page.goto("/events?kinds=queue.*")
+    expect(page.get_by_text("The last position is")).to_be_visible()
+    settled(page)
+    reads: list[str] = []
+    page.on("request", lambda request: reads.append(urlsplit(request.url).path))
+    for _ in range(3):
+        stage.app.pause(queue="default")
+        stage.app.resume(queue="default")
+    expect(page.get_by_role("row").filter(has_text="queue.")).to_have_count(6)
+    assert "/api/events" not in reads

@@ -126,6 +126,10 @@ function App() {
   }, []);
   useEffect(() => {
     document.querySelector("main")?.focus({ preventScroll: true });
+    // On a phone the pages are a row that is wider than the screen.
+    const row = document.querySelector(".side nav");
+    const current = row.querySelector("[aria-current]");
+    if (current) row.scrollLeft = current.offsetLeft - (row.clientWidth - current.offsetWidth) / 2;
   }, [page]);
   const may = (role) => ["read", "operate", "admin"].indexOf(session?.role) >= ["read", "operate", "admin"].indexOf(role);
   const isBusy = useBusy() || !(problem || page === null || (Page && session));

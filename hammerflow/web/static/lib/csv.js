@@ -1,10 +1,10 @@
 // Export: the rows of a list, with its filters, as a file of comma-separated values.
-import { get } from "./api.js";
+import { get, stringify } from "./api.js";
 import { count, counted } from "./format.js";
 import { say } from "./parts.js";
 
 const MOST = 50_000; // rows of one file
-const flat = (row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, value !== null && typeof value === "object" ? JSON.stringify(value) : value]));
+const flat = (row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, value !== null && typeof value === "object" ? stringify(value) : value]));
 
 /** One cell: quoted where it must be, and never a formula for the program that opens the file. */
 function cell(value) {

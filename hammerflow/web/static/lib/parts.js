@@ -27,7 +27,7 @@ export const State = ({ state, text }) => html`<span class="st ${state}"><${Shap
 export const At = ({ at, relative = false }) => (at ? html`<time datetime=${at} title=${new Date(at).toString()}>${relative ? ago(at) : instant(at)}</time>` : "");
 
 // An instant as the engine writes it, and a command.
-const MARKED = /(\d{4}-\d\d-\d\dT[\d:.]+(?:\+00:00|Z))|(hammerflow [a-z]+(?: [a-z]+)?(?: [0-9a-f-]{36})?)/;
+const MARKED = /(\d{4}-\d\d-\d\dT[\d:.]+(?:\+00:00|Z))|((?<=run: )hammerflow .+?(?=\.?$)|hammerflow [a-z]+(?: [a-z]+)?(?: [0-9a-f-]{36})?)/;
 
 /** What the engine says: as a sentence, its instants in the reader's zone, its commands as such. */
 export const Says = ({ text }) => {

@@ -129,7 +129,7 @@ function Details({ job, family }) {
     ["workflow", job.workflow_id && html`<a class="mono" href=${link(`/workflows/${job.workflow_id}`)}>${shortId(job.workflow_id)}</a>`],
     ["unique key", job.unique_key && html`<span class="mono">${job.unique_key}</span>`],
     ["limit key", job.limit_key], ["fair key", job.fair_key],
-    ...Object.entries(job.headers).map(([name, value]) => [name, html`<span class="mono">${typeof value === "string" ? value : JSON.stringify(value)}</span>`]),
+    ...Object.entries(job.headers).map(([name, value]) => [name, html`<span class="mono">${typeof value === "string" ? value : stringify(value)}</span>`]),
   ];
   return html`<dl class="kv">${rows.filter(([, value]) => value).map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
 }
