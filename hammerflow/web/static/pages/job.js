@@ -77,7 +77,7 @@ function Stack({ job }) {
   return html`<${Card} title="Where it is now" note=${html`<button class="plain" onClick=${ask}>${found ? "look again" : "show its stack"}</button>`}>${found ? html`<p class="dim">${found.says}</p>${found.stack ? html`<${Trace} text=${found.stack} />` : ""}` : html`<p class="dim">Its worker can tell the Python stack of the body, which goes on undisturbed.</p>`}<//>`;
 }
 
-const PRIORITIES = ["critical", "high", "normal", "low", "bulk"];
+const PRIORITIES = ["background", "low", "normal", "high", "critical"];
 
 async function editAndRetry(job, reload) {
   const given = await ask({ title: "Edit and retry", text: `Runs ${job.task} again with these arguments.`, action: "Retry", fields: [
