@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hammerflow.options.variables import HIDDEN
+from hammerflow.options.variables import HIDDEN, redacted
 from hammerflow.text import safe_repr
 
 __all__ = ["Redaction"]
@@ -19,6 +19,17 @@ __all__ = ["Redaction"]
 _OBJECT, _PAIRS = "$object", "$dict"
 _TYPE = "type:"
 _LONGEST = 4_000
+#: A name before a value: name=value, 'name': value, Type(.
+_NAMED = re.compile(
+    r"""(?<![\w.\-])(?P<name>[\w.\-]+)"""
+    r"""(?P<sign>\(|["']?[ \t]*(?:=>|==?|:)[ \t]*(?:(?:Bearer|Basic)[ \t]+)?)"""
+)
+#: Quoted texts, brackets, words; a quoted text may have no end.
+_TOKEN = re.compile(
+    r"""b?"(?:[^"\\]|\\.)*(?:"|\Z)|b?'(?:[^'\\]|\\.)*(?:'|\Z)|[(\[{]|[)\]}]|[^\s,;&(){}\[\]"']+""",
+    re.DOTALL,
+)
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 
 class Redaction:
@@ -46,12 +57,32 @@ class Redaction:
             return value
         match value:
             case {"$object": [str(name), fields]} if len(value) == 1:
-                is_hidden = self._type(name) or self._type(name.rpartition(".")[2])
-                kept = HIDDEN if is_hidden else self.value(fields)
+                kept = HIDDEN if self._hides_type(name) else self.value(fields)
                 return kept if kept is HIDDEN else {_OBJECT: [name, kept]}
             case {"$dict": list(pairs)} if len(value) == 1:
                 return {_PAIRS: [self._pair(pair) for pair in pairs]}
         return {key: self._named(str(key), one) for key, one in value.items()}
+
+    def text(self, text: str) -> str:
+        """A text without the values that it names, as in ``password=...`` or ``Card(...)``, and
+        without passwords of URLs."""
+        parts, at = [], 0
+        for found in _NAMED.finditer(text):
+            if found.start() < at:
+                continue
+            name, sign = found["name"], found["sign"]
+            if sign == "(" and self._hides_type(name):
+                end, kept = _end_of_value(text, found.end() - 1), f"{name}({HIDDEN})"
+            elif sign != "(" and self.hides(name.rpartition(".")[2]):
+                end, kept = _end_of_value(text, found.end()), found[0] + HIDDEN
+            else:
+                continue
+            parts += [text[at : found.start()], kept]
+            at = end
+        return str(redacted("".join([*parts, text[at:]])))
+
+    def _hides_type(self, name: str) -> bool:
+        return self._type(name) or self._type(name.rpartition(".")[2])
 
     def call(self, values: Mapping[str, Any], parameters: Sequence[str]) -> dict[str, Any]:
         """What is shown of a job's values: ``args``, ``kwargs``, ``result``, and the texts of both.
@@ -84,6 +115,20 @@ class Redaction:
             case [str(key), value]:
                 return [key, self._named(key, value)]
         return self.value(pair)
+
+
+def _end_of_value(text: str, at: int) -> int:
+    """Where a value ends that begins at a place: a word, a quoted text, or a whole bracket."""
+    depth, end = 0, at
+    for found in _TOKEN.finditer(text, at):
+        token = found[0]
+        if depth == 0 and (found.start() != end or token in _CLOSING):
+            return end
+        end = found.end()
+        depth += (token in _OPENING) - (token in _CLOSING)
+        if depth == 0 and (token in _CLOSING or text[end : end + 1] != "("):
+            return end
+    return len(text) if depth else end
 
 
 def _any_of(patterns: Sequence[str]) -> Callable[[str], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from hammerflow.stores.store import Store
 from hammerflow.text import counts_text
 from hammerflow.workflows.graph import Graph, GraphNode
 
-__all__ = ["CHART_MOST", "SpawnNode", "as_graph", "as_json", "read_tree"]
+__all__ = ["CHART_MOST", "SpawnNode", "as_graph", "as_json", "nodes_of", "read_tree"]
 
 _MOST = 2_000  # nodes that are read one by one
 #: Mermaid draws no more than 500 edges; nodes that are cut or folded have some below them, too.
@@ -65,11 +65,16 @@ def read_tree(store: Store, job: Job, *, max_depth: int, wide: int, most: int = 
     return root
 
 
-def _read_errors(store: Store, root: SpawnNode) -> None:
+def nodes_of(root: SpawnNode) -> Sequence[SpawnNode]:
+    """A node and all below it that were read, generation by generation."""
     nodes = [root]
     for node in nodes:
         nodes += node.children
-    failed = [node for node in nodes if node.job.state is JobState.FAILED]
+    return nodes
+
+
+def _read_errors(store: Store, root: SpawnNode) -> None:
+    failed = [node for node in nodes_of(root) if node.job.state is JobState.FAILED]
     errors = error_notes(store, [node.job.id.bytes for node in failed])
     for node in failed:
         node.error = errors.get(node.job.id.bytes, "")

@@ -13,6 +13,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from hammerflow.admin.redaction import Redaction
+from hammerflow.admin.shown_texts import ShownTexts
 from hammerflow.options.variables import redacted
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.backend import Backend
@@ -71,6 +73,12 @@ class ApiCall(Generic[Q, B]):
     query: Q
     body: B
     recent: Recent = field(default_factory=Recent)
+
+    @property
+    def texts(self) -> ShownTexts:
+        """What is shown of messages and the like to who asks."""
+        redaction = Redaction(self.backend.settings.redact)
+        return ShownTexts(redaction, sees_values=self.who.sees_values)
 
 
 @dataclass(frozen=True, slots=True)

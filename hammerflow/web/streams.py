@@ -24,6 +24,7 @@ from anyio.to_thread import run_sync
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from hammerflow.admin.shown_texts import ShownTexts
 from hammerflow.errors import HammerflowError
 from hammerflow.events.event import Event
 from hammerflow.events.filter import EventFilter
@@ -31,7 +32,7 @@ from hammerflow.sinks.reader import EventReader
 from hammerflow.stores.store import Store
 from hammerflow.web.problems import RequestRefused
 
-__all__ = ["EventHub", "EventsWanted", "HintsWanted"]
+__all__ = ["EventHub", "EventsWanted", "HintsWanted", "shown_event"]
 
 log = logging.getLogger("hammerflow.web")
 #: Seconds between two reads of the log, and of what the hints are made of.
@@ -45,10 +46,15 @@ _HELD, _PAGE, _MOST = 1_000, 500, 5_000
 
 @dataclass(frozen=True, slots=True)
 class EventsWanted:
-    """A stream of events behind a position; None: from now on."""
+    """A stream of events behind a position; None: from now on.
+
+    Attributes:
+        texts: what is shown of their data.
+    """
 
     wanted: EventFilter
     after: int | None
+    texts: ShownTexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +83,17 @@ class _Stream:
 class _Readers:
     """The streams with one filter, which is asked once for all of them."""
 
-    def __init__(self, wanted: EventFilter) -> None:
+    def __init__(self, wanted: EventFilter, texts: ShownTexts) -> None:
         self._wanted = wanted
+        self._texts = texts
         self._kinds = {kind.label for kind in wanted.kinds}
         self.streams: set[_Stream] = set()
 
-    def give(self, event: Event, message: bytes) -> None:
+    def give(self, event: Event) -> None:
         """Hand an event on, if it passes."""
         is_kind = event.kind in self._kinds or event.kind.startswith("log.")
         if is_kind and self._wanted.wants(event):
+            message = _message(event, self._texts)
             for stream in self.streams:
                 stream.put(message)
 
@@ -96,7 +104,7 @@ class EventHub:
     def __init__(self, store: Store, limiter: anyio.CapacityLimiter | None) -> None:
         self._store = store
         self._limiter = limiter
-        self._readers: dict[str, _Readers] = {}
+        self._readers: dict[tuple[str, bool], _Readers] = {}
         self._hints: set[_Stream] = set()
         self._reader = EventReader(store, EventFilter.of(kinds=["*"]))
         self._after = 0
@@ -132,8 +140,9 @@ class EventHub:
             if "events" not in self._tasks:
                 self._after = await self._read(self._store.events.head)
                 self._tasks["events"] = asyncio.create_task(self._poll_events())
-        key, stream = what.wanted.to_json(), _Stream(position=self._after)
-        readers = self._readers.setdefault(key, _Readers(what.wanted))
+        key = what.wanted.to_json(), what.texts.sees_values
+        stream = _Stream(position=self._after)
+        readers = self._readers.setdefault(key, _Readers(what.wanted, what.texts))
         readers.streams.add(stream)  # from here on it gets all that is behind its position
         try:
             yield b"retry: 2000\n\n"
@@ -156,7 +165,7 @@ class EventHub:
             page = await self._read(lambda: [*reader.read(after, limit=_PAGE)])  # noqa: B023
             for event in page:
                 if event.position <= end:
-                    yield _message(event)
+                    yield _message(event, what.texts)
             if reader.after <= after:
                 break
             after = reader.after
@@ -208,9 +217,8 @@ class EventHub:
                 )
                 self._after = max(self._after, self._reader.after)
                 for event in events:
-                    message = _message(event)
                     for readers in self._readers.values():
-                        readers.give(event, message)
+                        readers.give(event)
                 for readers in self._readers.values():
                     for stream in readers.streams:
                         stream.position = self._after
@@ -242,8 +250,14 @@ class EventHub:
         return await run_sync(read, limiter=self._limiter)
 
 
-def _message(event: Event) -> bytes:
-    data = msgspec.json.encode({**event.to_plain(), "at": event.at}, enc_hook=str)
+def shown_event(event: Event, texts: ShownTexts) -> dict[str, Any]:
+    """An event as JSON, as somebody may see it."""
+    plain = event.to_plain()
+    return {**plain, "at": event.at, "data": texts.event(plain["data"])}
+
+
+def _message(event: Event, texts: ShownTexts) -> bytes:
+    data = msgspec.json.encode(shown_event(event, texts), enc_hook=str)
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.position, event.kind.encode(), data)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +12,22 @@ import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.admin.redaction import Redaction
+from hammerflow.events.filter import EventFilter
 from hammerflow.options.patterns import HIDDEN_NAMES
 from hammerflow.options.variables import HIDDEN
+from hammerflow.stores.webhooks import WebhookAttempt
 from hammerflow.testing import drain
 from hammerflow.web.access import Principal, Role
+from hammerflow.web.routes import ROUTES
 from tests.web.conftest import TOKEN, api, served
 
 NEEDLE = "hunter2"
+
+
+@pytest.fixture
+def migrated_url(migrated_database: Callable[[str], str]) -> str:
+    """What is shown does not depend on the database."""
+    return migrated_database("sqlite")
 
 
 @dataclass
@@ -46,6 +57,93 @@ def test_what_is_hidden_is_found_at_any_depth(value: Any) -> None:
 def test_what_is_not_hidden_stays_as_it_is() -> None:
     value = {"max_tokens": 5, "passes": [1, {"name": "ann", "card": {"type": "visa"}}]}
     assert Redaction(HIDDEN_NAMES).value(value) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("password=hunter2, user=ann", "password=********, user=ann"),
+        ("{'password': ['hunter2', ('hunter2',)], 'b': 1}", "{'password': ********, 'b': 1}"),
+        ("no shop.Card(number=')hunter2', x=(1, 2))", "no shop.Card(********)"),
+        ("Authorization: Bearer hunter2\nnext", "Authorization: Bearer ********\nnext"),
+        ("token: 'hunter2 and more' is wrong", "token: ******** is wrong"),
+        ("order.password = f('hunter2') + 1", "order.password = ******** + 1"),
+        ("postgres://ann:hunter2@db/shop", "postgres://ann:********@db/shop"),
+        ("secret='hunter2", "secret=********"),
+        ("api_key=(hunter2", "api_key=********"),
+        (
+            "max_tokens=5, passes: 3, KeyError: 'token'",
+            "max_tokens=5, passes: 3, KeyError: 'token'",
+        ),
+    ],
+)
+def test_values_that_a_text_names_are_hidden(text: str, shown: str) -> None:
+    assert Redaction([*HIDDEN_NAMES, "type:Card"]).text(text) == shown
+
+
+@pytest.mark.parametrize("text", ["a", "password=(", "password='", "x  ", "a=", "Card((", '"'])
+def test_a_long_text_is_read_once(text: str) -> None:
+    began = time.process_time()
+    Redaction([*HIDDEN_NAMES, "type:Card"]).text(text * 20_000)
+    assert time.process_time() - began < 2
+
+
+def _fail(card: str, *, password: str) -> None:
+    try:
+        raise KeyError(card)
+    except KeyError as error:
+        raise ValueError(f"no '{card}' of {card}@example.com\n  {card}, {password=}") from error
+
+
+def test_who_sees_no_values_sees_them_in_no_text(
+    places: Callable[[str], str], busy: Hammerflow, as_role: Callable[..., httpx.Client],
+) -> None:  # fmt: skip
+    """Errors, tracebacks, events and answers, by any route."""
+    card, password = "4111 smith", NEEDLE
+    pay = busy.task(name="shop.pay", max_attempts=1)(_fail)
+    busy.store.sinks.put("all", "none", {}, EventFilter.of(kinds=["*"]), by="test")
+    busy.store.names.outbox.refresh()
+
+    @busy.spawner(name="shop.payments")
+    def payments() -> Any:
+        yield pay.s(card, password=password)
+
+    payments.delay()
+    busy.batch([pay.s(card, password=password)], name="cards").enqueue()
+    drain(busy)
+    busy.store.events.relay()
+    made = WebhookAttempt(500, 1, None, "", f"{card}, password: {password}")
+    template = places  # makes the endpoint
+    template("/api/jobs")
+    busy.store.webhooks.note("hook", "msg_1", 1, 1, made)
+    reader, admin = as_role(Role.ADMIN), as_role(Role.ADMIN, sees_values=True)
+    failed = admin.get("/api/jobs?task=shop.pay").json()["items"]
+    shown = admin.get(f"/api/jobs/{failed[0]['id']}")
+    assert card in shown.json()["errors"][0]["traceback"]
+    batch = admin.get("/api/batches").json()["items"][0]["id"]
+    tree = admin.get("/api/jobs?task=shop.payments").json()["items"][0]["id"]
+    paths = [f"/api/jobs/{job['id']}{tail}" for job in failed for tail in ("", "/explain")]
+    paths += [f"/api/batches/{batch}", f"/api/batches/{batch}/calls"]
+    paths += [f"/api/jobs/{tree}/spawn-tree?format={form}" for form in ("json", "text", "dot")]
+    paths += ["/api/events?limit=500"]
+    known = (route for route in ROUTES if not (route.is_change or route.is_stream))
+    paths += [template(route.path) for route in known if "archived" not in route.path]
+    seen = 0
+    for path in paths:
+        hidden, full = reader.get(path), admin.get(path)
+        assert hidden.status_code == full.status_code == 200, path
+        assert "smith" not in hidden.text, path
+        assert password not in hidden.text + full.text, path
+        seen += card in full.text
+    assert seen > 10
+    with reader.stream("GET", "/api/events/stream?after=0&kinds=job.failed") as stream:
+        told = next(line for line in stream.iter_lines() if line.startswith("data: {"))
+    assert "ValueError" in told
+    assert "smith" not in told
+    errors = reader.get(paths[0]).json()["errors"][0]
+    assert errors["message"] == "no * of * *"
+    assert 'raise ValueError(f"no' in errors["traceback"]
+    assert errors["traceback"].count("KeyError: *") == 1
 
 
 def test_no_answer_holds_a_hidden_value(sqlite_url: str) -> None:

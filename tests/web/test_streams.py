@@ -177,8 +177,12 @@ def test_the_poller_ends_with_the_last_client(logged: Hammerflow) -> None:
     async def run() -> None:
         import anyio
 
+        from hammerflow.admin.redaction import Redaction
+        from hammerflow.admin.shown_texts import ShownTexts
+
         hub = streams.EventHub(logged.store, anyio.CapacityLimiter(1))
-        messages = hub._events(streams.EventsWanted(EventFilter.of(kinds=["*"]), None))
+        texts = ShownTexts(Redaction([]), sees_values=True)
+        messages = hub._events(streams.EventsWanted(EventFilter.of(kinds=["*"]), None, texts))
         await anext(messages)
         assert (hub.count, len(hub._tasks)) == (1, 1)
         await messages.aclose()  # type: ignore[attr-defined]

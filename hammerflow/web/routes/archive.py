@@ -19,7 +19,7 @@ from hammerflow.jobs.retention import RETENTION
 from hammerflow.stores.archive import ArchiveFilter, Moved
 from hammerflow.stores.retention import DeclaredLifetimes
 from hammerflow.web.access import Role
-from hammerflow.web.routes.jobs import redacted_values
+from hammerflow.web.routes.jobs import redacted_values, with_errors
 from hammerflow.web.routes.types import Cursor, Limit, Name, When, converted, instant_of, known
 from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
 
@@ -105,6 +105,7 @@ def show_archived(call: ApiCall[Nothing, None]) -> ArchivedShown:
     fields, values = contents_json(backend.codec, found), contents_values(backend.codec, found)
     fields |= {"call": values.call, "result_text": values.result}
     fields = redacted_values(backend, found.archived.task or "", fields)
+    fields = with_errors(fields, call.texts)
     if not call.who.sees_values:
         hidden = (*_VALUES, "call", "result_text", "args_error", "result_error")
         fields = {name: value for name, value in fields.items() if name not in hidden}

@@ -21,7 +21,7 @@ from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import BatchResult
 from hammerflow.stores.workflow_pages import WorkflowFilter
 from hammerflow.web.access import Role
-from hammerflow.web.routes.jobs import JobRow
+from hammerflow.web.routes.jobs import JobRow, row_shown
 from hammerflow.web.routes.types import (
     Cursor,
     Done,
@@ -87,7 +87,10 @@ def show_batch(call: ApiCall[Nothing, None]) -> BatchShown:
     result = _found(call)
     row, stats, errors = result.row(), result.stats(), result.errors()
     limit, age = call.backend.store.limits.of_batch(row.id), result.seconds()
-    first = [BatchError(id_, error) for id_, error in itertools.islice(errors.items(), _ERRORS)]
+    first = [
+        BatchError(id_, call.texts.note(error))
+        for id_, error in itertools.islice(errors.items(), _ERRORS)
+    ]
     fields = {
         **workflow_json(row), "jobs": stats_json(stats), "errors": first,
         "per_second": stats.ended / age if age else None,
@@ -120,7 +123,7 @@ def list_batch_calls(call: ApiCall[CallsQuery, None]) -> BatchCalls:
     jobs = [job for job in store.jobs.get_many(ids) if query.state in (None, job.state)]
     lines = job_lines(store, jobs, lambda task: None)
     following = query.page + 1 if next(pages, None) else None
-    return BatchCalls([converted(line_json(line), JobRow) for line in lines], following)
+    return BatchCalls([row_shown(line_json(line), call.texts) for line in lines], following)
 
 
 class BatchCall(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

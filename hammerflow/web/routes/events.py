@@ -13,7 +13,7 @@ from hammerflow.admin.events import event_page
 from hammerflow.events.filter import EventFilter
 from hammerflow.web.routes.types import Limit, Name, converted
 from hammerflow.web.routing import ApiCall, Nothing, Route
-from hammerflow.web.streams import EventsWanted, HintsWanted
+from hammerflow.web.streams import EventsWanted, HintsWanted, shown_event
 
 __all__ = ["ROUTES", "EventShown", "Kinds", "Position", "filter_of"]
 
@@ -73,7 +73,7 @@ def list_events(call: ApiCall[EventsQuery, None]) -> EventPageShown:
     query = call.query
     wanted = filter_of(query.kinds, query.queue, query.task)
     page = event_page(call.backend.store, wanted, query.after, query.limit)
-    items = [converted(event.to_plain(), EventShown) for event in page.events]
+    items = [converted(shown_event(event, call.texts), EventShown) for event in page.events]
     return EventPageShown(items, page.after, page.head, page.is_on)
 
 
@@ -93,7 +93,8 @@ def stream_events(call: ApiCall[EventStreamQuery, None]) -> EventsWanted:
     it. Messages of the type position only move that on; log.gap tells of removed events.
     """
     query = call.query
-    return EventsWanted(filter_of(query.kinds, query.queue, query.task), query.after)
+    wanted = filter_of(query.kinds, query.queue, query.task)
+    return EventsWanted(wanted, query.after, call.texts)
 
 
 def stream_changes(call: ApiCall[Nothing, None]) -> HintsWanted:

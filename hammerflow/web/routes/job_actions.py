@@ -21,7 +21,7 @@ from hammerflow.jobs.job import JobState
 from hammerflow.stores.explain import explain
 from hammerflow.web.access import Role
 from hammerflow.web.problems import RequestRefused
-from hammerflow.web.routes.jobs import Obstacle
+from hammerflow.web.routes.jobs import Obstacle, obstacle_shown
 from hammerflow.web.routes.types import (
     JsonList,
     JsonObject,
@@ -43,7 +43,8 @@ def explain_job(call: ApiCall[Nothing, None]) -> Obstacle:
     """
     backend = call.backend
     job = get_job(backend.store, call.path["job_id"])
-    return converted(explanation_json(explain(backend.store, job, lease=backend.lease)), Obstacle)
+    found = explanation_json(explain(backend.store, job, lease=backend.lease))
+    return converted(obstacle_shown(found, call.texts), Obstacle)
 
 
 class StackBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -17,6 +18,7 @@ from hammerflow.admin.ids import find_job, get_job
 from hammerflow.admin.job_filter import chosen_jobs, filter_page
 from hammerflow.admin.jobs import details_of, job_json, job_lines, line_json
 from hammerflow.admin.redaction import Redaction
+from hammerflow.admin.shown_texts import ShownTexts
 from hammerflow.jobs.job import JobState
 from hammerflow.results.result import Result
 from hammerflow.web.access import Role
@@ -37,7 +39,9 @@ from hammerflow.web.routes.types import (
 )
 from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
 
-__all__ = ["ROUTES", "JobRow", "redacted_values"]
+__all__ = [
+    "ROUTES", "JobRow", "obstacle_shown", "redacted_values", "row_shown", "with_errors",
+]  # fmt: skip
 
 _HIDDEN = ("args", "kwargs", "result", "call")
 
@@ -169,13 +173,26 @@ def list_jobs(call: ApiCall[JobsQuery, None]) -> ListPage[JobRow]:
     mark = wanted.newest if query.before is None else query.before.bytes
     page = filter_page(backend.store, backend.codec, wanted, chosen, query.limit, mark)
     lines = job_lines(backend.store, page.rows, _max_attempts(call))
-    redaction = Redaction(backend.settings.redact)
+    redaction, texts = Redaction(backend.settings.redact), call.texts
     rows = [
-        converted({**line_json(line), "headers": redaction.value(line.job.headers)}, JobRow)
+        row_shown({**line_json(line), "headers": redaction.value(line.job.headers)}, texts)
         for line in lines
     ]
     after = None if page.next is None else str(uuid.UUID(bytes=page.next))
     return ListPage(rows, after, page.is_tired)
+
+
+def row_shown(fields: dict[str, Any], texts: ShownTexts) -> JobRow:
+    """A job of a list for clients."""
+    if fields["error"]:
+        message = texts.message(fields["error"]["message"])
+        fields = {**fields, "error": {**fields["error"], "message": message}}
+    return converted(_with_texts(fields, texts), JobRow)
+
+
+def _with_texts(fields: dict[str, Any], texts: ShownTexts) -> dict[str, Any]:
+    told = {name: fields.get(name) for name in ("reason", "progress_note")}
+    return {**fields, **{name: texts.remark(text) for name, text in told.items() if text}}
 
 
 def _max_attempts(call: ApiCall[Any, Any]) -> Any:
@@ -195,11 +212,40 @@ def show_job(call: ApiCall[Nothing, None]) -> JobShown:
     details = details_of(backend.store, backend.codec, job, lease=backend.lease)
     fields = {"errors": (), **details.as_json()}
     fields |= {"call": details.values.call, "result_text": details.values.result}
-    fields = redacted_values(backend, job.task, fields)
+    fields = with_errors(redacted_values(backend, job.task, fields), call.texts)
     if not call.who.sees_values:
         fields = {name: value for name, value in fields.items() if name not in _HIDDEN}
         fields |= {"result_text": None, "values_hidden": True}
     return converted(fields, JobShown)
+
+
+def with_errors(fields: dict[str, Any], texts: ShownTexts) -> dict[str, Any]:
+    """The fields of a job with what is shown of its errors, and of why it does not run."""
+    errors = [_error_shown(_plain(one), texts) for one in fields.get("errors") or ()]
+    found = {**_with_texts(fields, texts), "errors": errors}
+    if "obstacles" in found:
+        found["obstacles"] = [obstacle_shown(one, texts) for one in found["obstacles"]]
+    return found
+
+
+def _error_shown(error: dict[str, Any], texts: ShownTexts) -> dict[str, Any]:
+    shown = {"message": texts.message, "traceback": texts.traceback, "trace": texts.traceback}
+    return {name: shown[name](one) if name in shown and one else one
+            for name, one in error.items()}  # fmt: skip
+
+
+def _plain(error: Any) -> dict[str, Any]:
+    return dict(error) if isinstance(error, Mapping) else asdict(error)
+
+
+def obstacle_shown(one: Mapping[str, Any], texts: ShownTexts) -> dict[str, Any]:
+    """Why a job does not run; of one that has failed its error is the reason."""
+    error = one["facts"].get("error")
+    if not error:
+        return dict(one)
+    shown = texts.note(error)
+    says = str(one["says"]).replace(" ".join(error.split()), " ".join(shown.split()))
+    return {**one, "says": says, "facts": {**one["facts"], "error": shown}}
 
 
 def redacted_values(backend: Backend, task: str, fields: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from hammerflow.web.routes.statistics import (
     StatsPoint,
     StatsSeries,
     group_shown,
+    shown_group,
 )
 from hammerflow.web.routes.types import converted
 from hammerflow.web.routing import ApiCall, Nothing, Route
@@ -121,9 +122,11 @@ def show_counts(call: ApiCall[Nothing, None]) -> CountsShown:
 def show_overview(call: ApiCall[Nothing, None]) -> OverviewShown:
     """Show what is wrong now first; it is at most a second old."""
     backend = call.backend
-    return call.recent.get(
+    found = call.recent.get(
         "overview", _AGE, lambda: _shown(overview_of(backend.store, lease=backend.lease))
     )
+    groups = [shown_group(group, call.texts) for group in found.failures]
+    return msgspec.structs.replace(found, failures=groups)
 
 
 def _shown(found: Overview) -> OverviewShown:

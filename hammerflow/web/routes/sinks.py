@@ -108,9 +108,11 @@ def _name(call: ApiCall[Any, Any]) -> str:
 def _shown(call: ApiCall[Any, Any], name: str, parked: int = 10) -> SinkShown:
     store = call.backend.store
     found = store.sinks.parked(name, parked) if parked else []
-    refused = [parked_json(event) for event in found]
-    if not call.who.sees_values:
-        refused = [{**one, "body": ""} for one in refused]
+    texts = call.texts
+    refused = [
+        {**one, "body": texts.answer(one["body"]), "error": texts.remark(one["error"])}
+        for one in map(parked_json, found)
+    ]
     return converted({**named_sink_json(store, name), "refused": refused}, SinkShown)
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from hammerflow.admin.ids import find_job, get_job
 from hammerflow.admin.jobs import jobs_by_id
-from hammerflow.admin.spawn_tree import CHART_MOST, as_graph, as_json, read_tree
+from hammerflow.admin.spawn_tree import CHART_MOST, as_graph, as_json, nodes_of, read_tree
 from hammerflow.admin.spawns import lineage_json, operation_json, pending_json, stats_json
 from hammerflow.web.routes.types import Hours, Limit, Name, converted
 from hammerflow.web.routing import ApiCall, Route, Text
@@ -189,6 +189,8 @@ def show_spawn_tree(call: ApiCall[TreeQuery, None]) -> TreeNode | Text:
     job = get_job(store, call.path["job_id"])
     limits = {"most": CHART_MOST} if query.format in ("mermaid", "dot") else {}
     root = read_tree(store, job, max_depth=query.max_depth, wide=query.wide, **limits)
+    for node in nodes_of(root):
+        node.error = call.texts.note(node.error)
     if query.format == "json":
         return converted(as_json(root), TreeNode)
     graph = as_graph(root)

@@ -12,12 +12,13 @@ from msgspec import Meta
 
 from hammerflow.admin.failures import FailureGroup, failure_groups
 from hammerflow.admin.series import series_of
+from hammerflow.admin.shown_texts import ShownTexts
 from hammerflow.admin.statistics import summaries, summary_json
 from hammerflow.stores.statistics import Window
 from hammerflow.web.routes.types import Hours, Name, When, converted, instant_of
 from hammerflow.web.routing import ApiCall, Route
 
-__all__ = ["ROUTES", "FailureGroupShown", "StatsPoint", "group_shown"]
+__all__ = ["ROUTES", "FailureGroupShown", "StatsPoint", "group_shown", "shown_group"]
 
 _NEWEST = 3_000  # errors, and parked jobs, that are grouped
 
@@ -147,7 +148,8 @@ def list_failures(call: ApiCall[FailuresQuery, None]) -> FailureList:
         and query.error in (None, each.error, each.error.rpartition(".")[2])
         and (since is None or (each.at is not None and each.at >= since))
     ]  # fmt: skip
-    return FailureList([*map(group_shown, failure_groups(kept))], len(letters) >= _NEWEST)
+    groups = [shown_group(group_shown(group), call.texts) for group in failure_groups(kept)]
+    return FailureList(groups, len(letters) >= _NEWEST)
 
 
 def group_shown(group: FailureGroup) -> FailureGroupShown:
@@ -155,6 +157,12 @@ def group_shown(group: FailureGroup) -> FailureGroupShown:
     ids = [uuid.UUID(bytes=id_) for id_ in group.samples]
     fields = {name: getattr(group, name) for name in FailureGroupShown.__struct_fields__}
     return FailureGroupShown(**{**fields, "samples": ids})
+
+
+def shown_group(group: FailureGroupShown, texts: ShownTexts) -> FailureGroupShown:
+    """A group as somebody may see it."""
+    pattern, message = texts.message(group.pattern), texts.message(group.message)
+    return msgspec.structs.replace(group, pattern=pattern, message=message)
 
 
 ROUTES: Sequence[Route] = (

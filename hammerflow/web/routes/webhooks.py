@@ -212,8 +212,15 @@ def list_webhook_deliveries(
         before = {"before": query.before.bytes}
     found = call.backend.store.webhooks.deliveries(name, query.limit + 1, **before)
     page = found[: query.limit]
-    hidden = {} if call.who.sees_values else {"answer": ""}
-    items = [converted({**delivery_json(one), **hidden}, DeliveryShown) for one in page]
+    texts = call.texts
+    items = [
+        converted(
+            {**delivery_json(one), "answer": texts.answer(one.answer),
+             "error": texts.remark(one.error)},
+            DeliveryShown,
+        )
+        for one in page
+    ]  # fmt: skip
     return ListPage(items, str(items[-1].id) if len(found) > len(page) else None)
 
 
