@@ -1,4 +1,4 @@
-"""Clients: the JavaScript client and its types, made from the table of routes.
+"""Clients: the JavaScript client and its types, and those of Python, from the table of routes.
 
     python -m hammerflow.web.clients
 
@@ -16,11 +16,13 @@ from typing import Any
 from hammerflow.web.openapi import describe
 from hammerflow.web.routes import ROUTES
 from hammerflow.web.routing import Nothing, Route
+from hammerflow.web.typed_api import python_names, python_types
 
-__all__ = ["CLIENT", "TYPES", "javascript", "main", "types"]
+__all__ = ["API", "API_TYPES", "CLIENT", "TYPES", "javascript", "main", "types"]
 
 _FOLDER = Path(__file__).with_name("static")
 CLIENT, TYPES = _FOLDER / "hammerflow-client.js", _FOLDER / "hammerflow-client.d.ts"
+API, API_TYPES = Path(__file__).with_name("api.py"), Path(__file__).with_name("api.pyi")
 _TABLE = re.compile(r"(?<=const OPERATIONS = /\* table \*/ )\{.*?\n?\};", re.DOTALL)
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean",
           "null": "null"}  # fmt: skip
@@ -127,9 +129,11 @@ def _object(schema: Any) -> str:
 
 
 def main() -> None:
-    """Write both files again."""
+    """Write all files again."""
     CLIENT.write_text(javascript(CLIENT.read_text(encoding="utf-8")), encoding="utf-8")
     TYPES.write_text(types(), encoding="utf-8")
+    API.write_text(python_names(API.read_text(encoding="utf-8")), encoding="utf-8")
+    API_TYPES.write_text(python_types(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ from hammerflow import Hammerflow
 from hammerflow.events.filter import EventFilter
 from hammerflow.web import clients
 from hammerflow.web.access import Role
+from hammerflow.web.api import Api
 from hammerflow.web.client import Client, ClientError
 from hammerflow.web.routes import ROUTES
+from hammerflow.web.typed_api import python_names, python_types
 from tests.web.conftest import ODD_NAMES
 
 CHECK = Path(__file__).with_name("client_check.mjs")
@@ -26,6 +28,10 @@ def test_what_is_shipped_is_made_from_the_table() -> None:
     assert text == clients.javascript(text), "run python -m hammerflow.web.clients"
     types = clients.TYPES.read_text(encoding="utf-8")
     assert types == clients.types(), "run python -m hammerflow.web.clients"
+    text = clients.API.read_text(encoding="utf-8")
+    assert text == python_names(text), "run python -m hammerflow.web.clients"
+    stub = clients.API_TYPES.read_text(encoding="utf-8")
+    assert stub == python_types(), "run python -m hammerflow.web.clients"
     for route in ROUTES:
         assert route.is_stream or f"  {route.name}(params" in types
 
@@ -81,6 +87,40 @@ def test_the_javascript_client_reads_changes_and_follows(
         "unknown": "listJobs does not know stat", "events": ["queue.paused", "queue.resumed"],
         "topics": ["all"], "names": [*ODD_NAMES],
     }  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("tsc") is None, reason="needs tsc: npm install -g typescript")
+def test_the_types_of_typescript_hold(tmp_path: Path) -> None:
+    """What is right is accepted, and what is wrong is not: @ts-expect-error says where."""
+    for file in (clients.CLIENT, clients.TYPES, CHECK.with_name("client_types.ts")):
+        shutil.copy(file, tmp_path)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    options = ["--strict", "--noEmit", "--target", "es2022", "--lib", "es2022,dom",
+               "--module", "nodenext"]  # fmt: skip
+    ran = subprocess.run(
+        ["tsc", *options, "client_types.ts"], cwd=tmp_path, capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_the_typed_python_client_calls_each_operation(
+    busy: Hammerflow, url: str, token: str
+) -> None:
+    api = Api(url, token=token)
+    made = api.enqueue_job(task="shop.resize", args=[41], key="a")
+    assert api.enqueue_job(task="shop.resize", args=[41], key="a") == made
+    assert api.show_job(job_id=made["id"])["call"] == "(41)"
+    assert api.pause_queue(queue="default", reason="test")["is_paused"]
+    assert api.list_jobs(state="ready", limit=1)["items"][0]["queue"] == "default"
+    with pytest.raises(ClientError, match="there is no webhook") as refused:
+        api.show_webhook(webhook="none")
+    assert refused.value.status == 404
+    with pytest.raises(TypeError, match="listJobs does not know stat"):
+        api.list_jobs(stat="ready")  # type: ignore[call-arg]
+    for route in ROUTES:
+        assert route.is_stream or callable(getattr(Api, route.handler.__name__))
+        assert route.is_stream or api.operations[route.name][:2] == (route.method, route.path)
 
 
 def test_the_python_client_reads_changes_and_follows(
