@@ -16,6 +16,7 @@ __all__ = ["Api", "ClientError"]
 
 _NAMES = [
     "show_overview",
+    "show_counts",
     "list_jobs",
     "enqueue_job",
     "show_job",
@@ -58,6 +59,7 @@ _NAMES = [
     "create_workflow",
     "show_workflow",
     "show_workflow_graph",
+    "show_workflow_timeline",
     "cancel_workflow",
     "retry_workflow",
     "resume_workflow",

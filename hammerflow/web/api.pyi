@@ -196,6 +196,18 @@ class Children(TypedDict):
     after: int | None
     counts: dict[str, int]
 
+class CountsShown(TypedDict):
+    jobs: int
+    failures: int
+    queues: int
+    workers: int
+    silent_workers: int
+    schedules: int
+    limits: int
+    sinks: int
+    disabled_webhooks: int
+    alerts: int
+
 class DeliveryShown(TypedDict):
     id: str
     message: str
@@ -552,9 +564,6 @@ class NewWebhook(TypedDict):
     include: NotRequired[list[Literal["args", "result"]]]
     position: NotRequired[int | None]
     name: str
-
-class NewWorkflow(TypedDict):
-    definition: dict[str, Any]
 
 class NextRun(TypedDict):
     tick: str
@@ -941,6 +950,16 @@ class StatsSeries(TypedDict):
     span: int
     points: list[StatsPoint]
 
+class StretchShown(TypedDict):
+    id: str
+    name: str | None
+    task: str | None
+    state: str | None
+    attempt: int
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+
 class TaskList(TypedDict):
     items: list[TaskRow]
 
@@ -987,6 +1006,11 @@ class TickShown(TypedDict):
     outcome: str
     run: str | None
     detail: str | None
+
+class TimelineShown(TypedDict):
+    items: list[StretchShown]
+    left_out: int
+    is_cut: bool
 
 class TokenList(TypedDict):
     items: list[TokenShown]
@@ -1155,6 +1179,9 @@ class WorkerTotals(TypedDict):
     children: int
     busy: int
 
+class WorkflowBody(TypedDict):
+    definition: dict[str, Any]
+
 class WorkflowCreated(TypedDict):
     id: str
     name: str
@@ -1214,6 +1241,12 @@ class Api(Client):
         key: str | None = ...,
     ) -> OverviewShown:
         """Show what is wrong now first; it is at most a second old."""
+    def show_counts(
+        self,
+        *,
+        key: str | None = ...,
+    ) -> CountsShown:
+        """Count what is on the pages of a dashboard; it is some seconds old at most."""
     def list_jobs(
         self,
         *,
@@ -1531,6 +1564,8 @@ class Api(Client):
         *,
         status: Literal["cancelled", "completed", "failed", "paused", "running"] = ...,
         kind: Literal["batch", "chain", "chord", "group", "workflow"] = ...,
+        since: str = ...,
+        until: str = ...,
         before: str = ...,
         limit: int = ...,
         key: str | None = ...,
@@ -1560,6 +1595,14 @@ class Api(Client):
         key: str | None = ...,
     ) -> dict[str, Any] | str:
         """Draw the graph of a workflow's jobs and their states."""
+    def show_workflow_timeline(
+        self,
+        *,
+        workflow_id: str,
+        limit: int = ...,
+        key: str | None = ...,
+    ) -> TimelineShown:
+        """Show when the members of a workflow ran: those that went wrong, run, or ran for longest."""
     def cancel_workflow(
         self,
         *,

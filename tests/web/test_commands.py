@@ -16,6 +16,7 @@ _ROUTES: dict[str, str | list[str]] = {
     "worker pool shrink": "resizeWorker", "worker pool set": "resizeWorker",
     "migrate": ["changes tables: a deployment does that, with another user of the database"],
     "demo": ["starts workers of its own, on a database of its own"],
+    "demo seed": ["fills an empty database, before it is served"],
     "doctor": ["looks at the machine it runs on; what the database tells is in showOverview"],
     "health": ["is asked of a worker on its own port"],
     "metrics": ["are read from a worker on its own port"],
