@@ -1,8 +1,8 @@
 """Figures of the web: how long the API takes for each list, search, count and page, beside n jobs.
 
 ``cpu_ms`` is the mean CPU of a request, the server's of the database included; ``queries`` counts
-the statements of one. A request is measured as the only one of a server, with nothing remembered
-but what an earlier one of the same figure has left (``first_ms`` is the one before).
+the statements of the last one (the first reads the names of queues and tasks, too). A request is
+the only one of its server, and ``first_ms`` is that of the first, for which nothing is remembered.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def measured(paths: tuple[str, ...] = PATHS) -> Iterator[Figures]:
                     counted[0], start = 0, time.perf_counter()
                     answer = client.get(filled)
                     times.append((time.perf_counter() - start) * 1e3)
-                    queries = max(queries, counted[0])
+                    queries = counted[0]
                     if answer.status_code != 200:
                         failed = answer.text[:200]
                     if path == "/api/overview":

@@ -78,7 +78,7 @@ def overview_of(store: Store, *, lease: float) -> Overview:
     workers = _workers(registered, lease)
     ages = [] if counts.is_app_paused else store.queue_stats.ages()
     window = Window.last(_HOUR, now.timestamp())
-    series = series_of(window, store.statistics.read(window))
+    series = series_of(window, store.statistics.summed(window))
     firing, mutes = store.alerts.firing(now.timestamp())
     alerts = [alert_json(mutes, alert) for alert in firing]
     told = {alert.subject for alert in firing if alert.rule.startswith("queue_")}

@@ -47,8 +47,7 @@ def figures_of(store: Store, *, lease: float, name: str | None = None) -> list[F
     rates = store.queue_stats.rates(store.workers.list(), lease=lease)
     return [
         Figures(depth, rates.enqueued.get(depth.name, 0.0), rates.ended.get(depth.name, 0.0))
-        for depth in store.queue_stats.depths()
-        if name is None or depth.name == name
+        for depth in store.queue_stats.depths(only=name)
     ]
 
 

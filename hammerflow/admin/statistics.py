@@ -10,7 +10,15 @@ from hammerflow.jobs.histogram import Histogram
 from hammerflow.stores.statistics import Counts, Window
 from hammerflow.stores.store import Store
 
-__all__ = ["STATES", "Summary", "merged", "summaries", "summary_json"]
+__all__ = [
+    "STATES",
+    "Summary",
+    "merged",
+    "queue_summaries",
+    "summaries",
+    "summary_json",
+    "task_summaries",
+]
 
 STATES = ("enqueued", "completed", "failed", "cancelled", "skipped")
 _PERCENTS = (50, 95, 99)
@@ -32,6 +40,20 @@ def summaries(
     """The figures of the last ``hours``, by name; ``only`` of a task or a queue."""
     window = Window.last(hours * 3600, store.clock())
     return merged(store.statistics.read(window, **only), name_of)
+
+
+def queue_summaries(store: Store, hours: float, *, task: str | None = None) -> list[Summary]:
+    """The figures of the last ``hours`` of each queue, of one task or of all together."""
+    window = Window.last(hours * 3600, store.clock())
+    return merged(store.statistics.by_queue(window, task=task), lambda counts: counts.queue)
+
+
+def task_summaries(store: Store, hours: float, *, queue: str | None = None) -> list[Summary]:
+    """The figures of the last ``hours`` of each task, in one queue or in all together."""
+    if queue is not None:
+        return summaries(store, hours, lambda counts: counts.task, queue=queue)
+    window = Window.last(hours * 3600, store.clock())
+    return merged(store.statistics.by_task(window), lambda counts: counts.task)
 
 
 def merged(found: Iterable[Counts], name_of: Callable[[Counts], str]) -> list[Summary]:

@@ -100,12 +100,30 @@ class Histogram:
     @classmethod
     def unpack(cls, data: bytes, seconds: float) -> Histogram:
         """What :meth:`pack` has packed."""
-        found = cls(seconds=seconds)
-        bucket, numbers = 0, _unpacked(data)
-        for step, count in zip(numbers, numbers, strict=True):
-            bucket += step
-            found.counts[bucket] = count
+        found = cls()
+        found.add_packed(data, seconds)
         return found
+
+    def add_packed(self, data: bytes, seconds: float) -> None:
+        """Add what :meth:`pack` has packed."""
+        self.seconds += seconds
+        counts = self.counts
+        bucket = number = shift = 0
+        is_step = True
+        for byte in data:
+            if byte > 127:
+                number |= (byte & 127) << shift
+                shift += 7
+                continue
+            number |= byte << shift
+            if is_step:
+                bucket += number
+            else:
+                counts[bucket] = counts.get(bucket, 0) + number
+            is_step = not is_step
+            number = shift = 0
+        if not is_step or shift:
+            raise ValueError("a packed histogram is cut")
 
 
 def _packed(numbers: Iterable[int]) -> Iterator[int]:
@@ -115,13 +133,3 @@ def _packed(numbers: Iterable[int]) -> Iterator[int]:
             yield rest & 127 | 128
             rest >>= 7
         yield rest
-
-
-def _unpacked(data: bytes) -> Iterator[int]:
-    number = shift = 0
-    for byte in data:
-        number |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            yield number
-            number = shift = 0

@@ -107,7 +107,7 @@ class Look:
         """How many jobs of each task completed or failed in an hour that is over."""
         if begin not in self._hours:
             found: Counter[str] = Counter()
-            for counts in self.store.statistics.read(Window(begin, begin + HOUR, HOUR)):
+            for counts in self.store.statistics.by_task(Window(begin, begin + HOUR, HOUR)):
                 if counts.state in ("completed", "failed"):
                     found[counts.task] += counts.jobs
             self._hours[begin] = found

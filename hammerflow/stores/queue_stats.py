@@ -89,14 +89,18 @@ class QueueStats:
         self._database = database
         self._names = names
 
-    def depths(self, *, bound: int = BOUND) -> list[QueueDepth]:
-        """All queues in the order of their names.
+    def depths(self, *, bound: int = BOUND, only: str | None = None) -> list[QueueDepth]:
+        """All queues in the order of their names, or one.
 
         Args:
             bound: rows of each state that are counted; of a state other than ready over all queues.
         """
         rows = self._database.rows("queues_all")
-        ready_ids = set(queues_with_ready(self._database))
+        if only is None:
+            ready_ids = set(queues_with_ready(self._database))
+        else:
+            rows = [row for row in rows if row[1] == only]
+            ready_ids = {row[0] for row in rows}
         most = max(_LEAST, min(bound, 5 * bound // max(1, len(ready_ids))))
         counts, full = self._counts(bound)
         found = []

@@ -7,26 +7,33 @@ when no transaction can still be under way in which jobs of that minute ended.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from hammerflow.ids import first_id_at
+from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.histogram import Histogram
 from hammerflow.jobs.job import FINAL_STATES
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.rows import Row
 
-__all__ = ["DAY", "HOUR", "KEPT", "MINUTE", "CountingProgress", "Counts", "Statistics", "Window"]
+__all__ = [
+    "DAY", "HOUR", "KEPT", "MINUTE", "CountingProgress", "Counts", "SpanFigures", "Statistics",
+    "Window",
+]  # fmt: skip
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds: the spans
 #: Seconds that the figures of a span are kept.
 KEPT: Mapping[int, int] = {MINUTE: 3 * DAY, HOUR: 90 * DAY, DAY: 5 * 366 * DAY}
 #: Seconds from the end of a minute until it is counted, and until it is counted for good.
 _LATE, _FINAL = 3, 150
+#: What further rows sum up, so that a page reads few: all jobs, or those of each task. Their column
+#: ``span`` is the negative of the span and this number, and what is summed up is 0.
+_ALL, _BY_TASK = 0, 1
 _ENQUEUED = 0  # the code of jobs that were enqueued, besides those of the final states
 #: Seconds after which a worker that counts no more holds up the removal of ended jobs no more.
 _PATIENCE = 600.0
@@ -90,14 +97,22 @@ class Counts:
 _Key = tuple[int, int, int]  # task, queue, state
 
 
-class _Figures:
-    """Counts by the numbers of task, queue and state."""
+class SpanFigures:
+    """Counts of one span by the numbers of task, queue and state."""
 
     def __init__(self) -> None:
         self.jobs: dict[_Key, int] = defaultdict(int)
         self.runs: dict[_Key, Histogram] = defaultdict(Histogram)
         self.waits: dict[_Key, Histogram] = defaultdict(Histogram)
         self.spawns: list[Row] = []
+
+    def merge(self, other: SpanFigures) -> None:
+        """Add the figures of another span."""
+        for key, jobs in other.jobs.items():
+            self.jobs[key] += jobs
+        for mine, theirs in ((self.runs, other.runs), (self.waits, other.waits)):
+            for key, histogram in theirs.items():
+                mine[key].merge(histogram)
 
     def add_spawns(self, rows: Iterable[Row]) -> None:
         self.spawns += rows
@@ -123,21 +138,40 @@ class _Figures:
             self.waits[key].merge(Histogram.unpack(waits, wait))
 
     def write(self, tx: Tx, span: int, begin: int) -> None:
-        """Replace the figures of one span."""
-        values = {"span": span, "low": begin, "high": begin + span}
-        tx.run("statistics_delete", **values)
-        tx.run("spawn_statistics_delete", **values)
-        rows = []
-        for key, jobs in sorted(self.jobs.items()):
-            runs, waits = self.runs[key], self.waits[key]
-            sums = runs.seconds, waits.seconds
-            rows.append((span, begin, *key, jobs, *sums, runs.pack(), waits.pack()))
+        """Replace the figures of one span, and its sums."""
+        _delete(tx, span, begin, begin + span)
+        rows = [row for code, figures in self.with_sums(span) for row in figures.rows(code, begin)]
         if rows:
             tx.many("statistics_insert", rows)
         if self.spawns:
             tx.many(
                 "spawn_statistics_insert", [_spawn_row(span, begin, row) for row in self.spawns]
             )
+
+    def with_sums(self, span: int) -> Iterator[tuple[int, SpanFigures]]:
+        """These figures and their sums, each with what the column ``span`` holds."""
+        yield span, self
+        yield -(span + _BY_TASK), (tasks := self._summed(lambda key: (key[0], 0, key[2])))
+        yield -(span + _ALL), tasks._summed(lambda key: (0, 0, key[2]))
+
+    def _summed(self, key_of: Callable[[_Key], _Key]) -> SpanFigures:
+        found = SpanFigures()
+        for key, jobs in self.jobs.items():
+            summed = key_of(key)
+            found.jobs[summed] += jobs
+            for mine, theirs in ((found.runs, self.runs), (found.waits, self.waits)):
+                if key in theirs:
+                    mine[summed].merge(theirs[key])
+        return found
+
+    def rows(self, code: int, begin: int) -> Iterator[Row]:
+        """The rows of the table; ``code`` is what its column ``span`` holds."""
+        for key, jobs in sorted(self.jobs.items()):
+            runs, waits = self.runs.get(key, _NONE), self.waits.get(key, _NONE)
+            yield code, begin, *key, jobs, runs.seconds, waits.seconds, runs.pack(), waits.pack()
+
+
+_NONE = Histogram()
 
 
 class Statistics:
@@ -204,28 +238,69 @@ class Statistics:
 
         Times that are not folded to hours or days yet are read in minutes.
         """
-        rows = self._rows(window)
-        names = self._names
-        found = []
-        for begin, task_id, queue_id, state, jobs, run, wait, runs, waits in rows:
+        return self._read(window, None, task, queue)
+
+    def by_task(self, window: Window) -> list[Counts]:
+        """The same of all queues together."""
+        return self._read(window, _BY_TASK)
+
+    def summed(
+        self, window: Window, *, task: str | None = None, queue: str | None = None
+    ) -> list[Counts]:
+        """The same of all tasks and queues, or of one, from as few rows as there can be."""
+        if queue is not None:
+            return self._read(window, None, task, queue)
+        return self._read(window, _ALL if task is None else _BY_TASK, task)
+
+    def by_queue(self, window: Window, *, task: str | None = None) -> list[Counts]:
+        """The figures of a whole window by queue and state."""
+        wanted = {"task_id": None if task is None else name_id(task), "queue_id": None}
+        found: dict[tuple[int, int], Counts] = {}
+        begin = datetime.fromtimestamp(window.begin, UTC)
+        for _, _, queue_id, state, jobs, run, wait, runs, waits in self._rows(window, None, wanted):
+            counts = found.get((queue_id, state))
+            if counts is None:
+                queue = self._names.queue(queue_id)
+                counts = found[queue_id, state] = Counts(begin, "", queue, _state(state))
+            counts.jobs += jobs
+            if runs:
+                counts.runs.add_packed(runs, run)
+            if waits:
+                counts.waits.add_packed(waits, wait)
+        return [*found.values()]
+
+    def _read(
+        self, window: Window, sums: int | None, task: str | None = None, queue: str | None = None
+    ) -> list[Counts]:
+        names, found = self._names, []
+        instant = functools.cache(lambda begin: datetime.fromtimestamp(begin, UTC))
+        wanted = {
+            "task_id": None if task is None else name_id(task),
+            "queue_id": None if queue is None else name_id(queue),
+        }
+        for begin, task_id, queue_id, state, jobs, run, wait, runs, waits in self._rows(
+            window, sums, wanted
+        ):
             counts = Counts(
-                datetime.fromtimestamp(_floor(begin, window.span), UTC),
-                names.task(task_id), names.queue(queue_id),
-                "enqueued" if state == _ENQUEUED else str(FINAL_STATES[state]), jobs,
+                instant(_floor(begin, window.span)),
+                names.task(task_id) if task_id else "", names.queue(queue_id) if queue_id else "",
+                _state(state), jobs,
                 Histogram.unpack(runs, run), Histogram.unpack(waits, wait),
             )  # fmt: skip
-            if task in (None, counts.task) and queue in (None, counts.queue):
-                found.append(counts)
+            found.append(counts)
         return found
 
-    def _rows(self, window: Window) -> Sequence[Row]:
+    def _rows(
+        self, window: Window, sums: int | None, wanted: Mapping[str, int | None]
+    ) -> Sequence[Row]:
         begin, end, span = window
-        rows = self._database.rows("statistics_rows", span=span, low=begin, high=end)
+        code = span if sums is None else -(span + sums)
+        rows = self._database.rows("statistics_of", span=code, low=begin, high=end, **wanted)
         finer = {DAY: HOUR, HOUR: MINUTE}.get(span)
         if finer is not None and (progress := self.progress()) is not None:
             rest = max(begin, _floor(progress.final_to, span))
             if rest < end:
-                rows = [*rows, *self._rows(Window(rest, end, finer))]
+                rows = [*rows, *self._rows(Window(rest, end, finer), sums, wanted)]
         return rows
 
     def _skip_to_the_hour(self, begin: int) -> bool:
@@ -257,8 +332,8 @@ class Statistics:
 
         self._database.unit(work)
 
-    def _figures(self, begin: int) -> _Figures:
-        end, figures = begin + MINUTE, _Figures()
+    def _figures(self, begin: int) -> SpanFigures:
+        end, figures = begin + MINUTE, SpanFigures()
         figures.add_ended(self._ended("statistics_ended", begin, end))
         figures.add_enqueued(self._database.rows("statistics_enqueued", **_ids(begin, end)))
         figures.add_spawns(self._ended("spawn_statistics_ended", begin, end))
@@ -300,21 +375,29 @@ def _fold(tx: Tx, end: int) -> None:
     for span, finer in ((HOUR, MINUTE), (DAY, HOUR)):
         if end % span:
             return
-        figures = _Figures()
+        figures = SpanFigures()
         figures.add_rows(tx.rows("statistics_rows", span=finer, low=end - span, high=end))
         figures.write(tx, span, end - span)
         tx.run("spawn_statistics_fold", span=span, finer=finer, low=end - span, high=end)
         # Two spans at a time, so that what was left goes, too, without one long delete.
         oldest = end - KEPT[finer]
-        values = {"span": finer, "low": oldest - 2 * span, "high": oldest}
-        tx.run("statistics_delete", **values)
-        tx.run("spawn_statistics_delete", **values)
+        _delete(tx, finer, oldest - 2 * span, oldest)
+
+
+def _delete(tx: Tx, span: int, low: int, high: int) -> None:
+    for code in (span, -(span + _ALL), -(span + _BY_TASK)):
+        tx.run("statistics_delete", span=code, low=low, high=high)
+    tx.run("spawn_statistics_delete", span=span, low=low, high=high)
 
 
 def _spawn_row(span: int, begin: int, row: Row) -> Row:
     handler, queue_id, *counts, seconds, longest = row
     times = max(0.0, float(seconds)), max(0.0, float(longest))
     return span, begin, handler, queue_id, *map(int, counts), *times
+
+
+def _state(code: int) -> str:
+    return "enqueued" if code == _ENQUEUED else str(FINAL_STATES[code])
 
 
 def _floor(time: float, span: int) -> int:

@@ -133,12 +133,40 @@ def test_minutes_are_folded_to_hours_and_days(desk: Desk) -> None:
 
 def test_figures_go_when_they_are_old(desk: Desk) -> None:
     old = int(desk.store.clock() // HOUR) * HOUR - KEPT[MINUTE] - HOUR
-    row = (MINUTE, old, 1, 1, 4, 9, 0.0, 0.0, b"", b"")
-    desk.store.database.unit(lambda tx: tx.many("statistics_insert", [row]))
+    rows = [(span, old, 1, 1, 4, 9, 0.0, 0.0, b"", b"") for span in (MINUTE, -MINUTE, -MINUTE - 1)]
+    desk.store.database.unit(lambda tx: tx.many("statistics_insert", rows))
     begin(desk, 120)
     count_all(desk)
 
     assert desk.count("statistics") == 0
+
+
+def test_sums_are_those_of_the_figures(desk: Desk) -> None:
+    begin(desk, 60 * 3)
+    for queue, ago in (("mail", 300), ("mail", 7_000), ("other", 300)):
+        (job,) = desk.run(desk.job(queue=queue))
+        desk.end(job)
+        move(desk, ago, job.id)
+    count_all(desk)
+
+    statistics, window = desk.store.statistics, Window.last(3 * HOUR, desk.store.clock())
+    task = next(one.task for one in statistics.read(window))
+    for found, jobs in (
+        (statistics.summed(window), 3),
+        (statistics.summed(window, task=task), 3),
+        (statistics.summed(window, task="nowhere"), 0),
+        (statistics.summed(window, queue="mail"), 2),
+        (statistics.summed(window, task=task, queue="other"), 1),
+        (statistics.by_task(window), 3),
+        (statistics.by_queue(window), 3),
+        (statistics.by_queue(window, task="nowhere"), 0),
+    ):
+        assert sum(one.jobs for one in found if one.state == "completed") == jobs
+        assert sum(one.runs.total for one in found) == jobs
+    assert {one.task for one in statistics.summed(window)} == {""}
+    assert {one.queue for one in statistics.by_queue(window)} == {"mail", "other"}
+    hours = statistics.summed(Window(window.begin, window.end, HOUR))
+    assert sum(one.jobs for one in hours if one.state == "completed") == 3
 
 
 def test_waits_are_of_jobs_that_were_ready_at_once(desk: Desk) -> None:

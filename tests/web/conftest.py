@@ -145,6 +145,7 @@ def api(app: Hammerflow, who: Principal | None) -> Starlette:
 def served(app: Any) -> Iterator[str]:
     """The address at which an ASGI app is served from another thread."""
     bound = socket.create_server(("127.0.0.1", 0))
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()

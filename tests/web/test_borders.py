@@ -18,7 +18,17 @@ import pytest
 from hammerflow import Hammerflow
 from hammerflow.web import application
 from hammerflow.web.guard import host_name
+from hammerflow.web.server import _bind
 from tests.cli.conftest import HAMMERFLOW, environment
+
+
+def test_an_answer_waits_for_no_acknowledgement() -> None:
+    with (
+        _bind("127.0.0.1", 0) as bound,
+        socket.create_connection(bound.getsockname()),
+        bound.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @contextmanager

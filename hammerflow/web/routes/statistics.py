@@ -13,13 +13,15 @@ from msgspec import Meta
 from hammerflow.admin.failures import FailureGroup, failure_groups
 from hammerflow.admin.series import series_of
 from hammerflow.admin.shown_texts import ShownTexts
-from hammerflow.admin.statistics import summaries, summary_json
+from hammerflow.admin.statistics import queue_summaries, summary_json
 from hammerflow.stores.statistics import Window
 from hammerflow.web.routes.types import Hours, Name, When, converted, instant_of
 from hammerflow.web.routing import ApiCall, Route
 
 __all__ = ["ROUTES", "FailureGroupShown", "StatsPoint", "group_shown", "shown_group"]
 
+#: Hours for which all clients share the figures of all queues, and how old those get, in seconds.
+_SHARED, _AGE = (1.0, 24.0), 30.0
 _NEWEST = 3_000  # errors, and parked jobs, that are grouped
 
 
@@ -88,7 +90,7 @@ def show_series(call: ApiCall[SeriesQuery, None]) -> StatsSeries:
     """Show figures over time: by minute up to a day, by hour up to 24 days, then by day."""
     store, query = call.backend.store, call.query
     window = Window.last(query.hours * 3600, store.clock())
-    found = store.statistics.read(window, task=query.task, queue=query.queue)
+    found = store.statistics.summed(window, task=query.task, queue=query.queue)
     series = series_of(window, found)
     return StatsSeries(series.span, [converted(point, StatsPoint) for point in series.points])
 
@@ -96,8 +98,16 @@ def show_series(call: ApiCall[SeriesQuery, None]) -> StatsSeries:
 def list_queue_stats(call: ApiCall[QueueStatsQuery, None]) -> QueueStatsList:
     """Show how many jobs of each queue were enqueued and ended, and their times."""
     query = call.query
-    found = summaries(call.backend.store, query.hours, lambda counts: counts.queue, task=query.task)
-    return QueueStatsList([converted(summary_json("queue", one), QueueStatsRow) for one in found])
+    store = call.backend.store
+
+    def read() -> QueueStatsList:
+        found = queue_summaries(store, query.hours, task=query.task)
+        rows = [converted(summary_json("queue", one), QueueStatsRow) for one in found]
+        return QueueStatsList(rows)
+
+    if query.task is None and query.hours in _SHARED:
+        return call.recent.get(f"queue-stats {query.hours:g}", _AGE, read)
+    return read()
 
 
 class FailuresQuery(msgspec.Struct, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hammerflow.admin.calls import known_task
-from hammerflow.admin.statistics import summaries, summary_json
+from hammerflow.admin.statistics import summary_json, task_summaries
 from hammerflow.errors import HammerflowError, UnknownTask
 from hammerflow.results.pauses import pause, resume
 from hammerflow.stores.pauses import PauseKind
@@ -129,9 +129,7 @@ def show_task(call: ApiCall[Nothing, None]) -> TaskShown:
 def list_task_stats(call: ApiCall[StatsQuery, None]) -> TaskStatsList:
     """Show how many jobs of each task were enqueued and ended, and their times."""
     query = call.query
-    found = summaries(
-        call.backend.store, query.hours, lambda counts: counts.task, queue=query.queue
-    )
+    found = task_summaries(call.backend.store, query.hours, queue=query.queue)
     return TaskStatsList([converted(summary_json("task", one), TaskStats) for one in found])
 
 

@@ -85,6 +85,17 @@ WHERE span = :span::integer
   AND begin < :high::bigint
 ORDER BY begin, task_id, queue_id, state
 
+-- The same of a task or a queue alone.
+-- name: statistics_of
+SELECT begin, task_id, queue_id, state, jobs, run_seconds, wait_seconds, runs, waits
+FROM {statistics}
+WHERE span = :span::integer
+  AND begin >= :low::bigint
+  AND begin < :high::bigint
+  AND (:task_id::bigint IS NULL OR task_id = :task_id::bigint)
+  AND (:queue_id::bigint IS NULL OR queue_id = :queue_id::bigint)
+ORDER BY begin, task_id, queue_id, state
+
 -- Runs of spawners that ended in a time, by handler and queue.
 -- name: spawn_statistics_ended
 SELECT s.handler, j.queue_id, count(*), sum(s.is_bad), sum(s.requested), sum(s.spawned), max(s.spawned), sum(s.seconds),
