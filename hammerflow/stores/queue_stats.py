@@ -96,22 +96,19 @@ class QueueStats:
             bound: rows of each state that are counted; of a state other than ready over all queues.
         """
         rows = self._database.rows("queues_all")
-        if only is None:
-            ready_ids = set(queues_with_ready(self._database))
-        else:
+        if only is not None:
             rows = [row for row in rows if row[1] == only]
-            ready_ids = {row[0] for row in rows}
-        most = max(_LEAST, min(bound, 5 * bound // max(1, len(ready_ids))))
+        ids = [row[0] for row in rows]
+        ready, most = self._ready_of(ids, bound, is_all=only is None)
+        oldest = self._oldest_of(ids, is_all=only is None)
         counts, full = self._counts(bound)
         found = []
         for id_, name, paused_at, by, reason in rows:
-            ready = self._ready(id_, most) if id_ in ready_ids else 0
-            at_least = [*full, *(["ready"] if ready == most else [])]
+            at_least = [*full, *(["ready"] if ready.get(id_, 0) == most else [])]
             pause = self._database.dialect.instant(paused_at), by, reason
-            oldest = self._oldest(id_) if ready else None
             running, scheduled, waiting, parked = (counts[state][id_] for state in _TABLES)
-            live = ready, running, scheduled, waiting, parked
-            found.append(QueueDepth(name, *pause, *live, oldest, tuple(at_least)))
+            live = ready.get(id_, 0), running, scheduled, waiting, parked
+            found.append(QueueDepth(name, *pause, *live, oldest.get(id_), tuple(at_least)))
         return found
 
     def states(self) -> StateCounts:
@@ -202,9 +199,32 @@ class QueueStats:
     def _ready(self, queue_id: int, most: int) -> int:
         return int(self._database.column("ready_count", queue_id=queue_id, n=most)[0])
 
+    def _ready_of(
+        self, ids: Sequence[int], bound: int, *, is_all: bool
+    ) -> tuple[Mapping[int, int], int]:
+        """How many jobs of these queues are ready, and up to which number they were counted."""
+        with_ready = queues_with_ready(self._database) if is_all else ids
+        most = max(_LEAST, min(bound, 5 * bound // max(1, len(with_ready))))
+        if is_all and "ready_counts" in self._database.dialect.statements:
+            return dict(self._database.rows("ready_counts", n=most)), most
+        return {id_: self._ready(id_, most) for id_ in with_ready}, most
+
+    def _oldest_of(self, ids: Sequence[int], *, is_all: bool) -> Mapping[int, float]:
+        """Seconds since the oldest ready job of these queues was enqueued; of jobs that have
+        a limit or take turns the first one counts."""
+        if not is_all:
+            return {id_: age for id_ in ids if (age := self._oldest(id_)) is not None}
+        found, instant = {}, self._database.dialect.instant
+        for id_, now, *created, in_lane in self._database.rows("ready_oldest_all"):
+            times = [at.timestamp() for at in map(instant, created) if at is not None]
+            if in_lane is not None:
+                times.append(time_of(in_lane))
+            if times:
+                found[id_] = max(0.0, float(now) - min(times))
+        return found
+
     def _oldest(self, queue_id: int) -> float | None:
         ages = [self._database.column("ready_oldest", queue_id=queue_id)[0]]
-        # Of those that have a limit or take turns: that of the first one.
         page = self.ready_page(queue_id, after=(_LAST_ORDER, b"\xff" * 16), limit=1)
         if page:
             ages.append(float(self._database.column("clock")[0]) - time_of(page[0][1]))

@@ -38,6 +38,18 @@ FROM ({first_ready:0} UNION ALL {first_ready:1} UNION ALL {first_ready:2} UNION 
       UNION ALL {first_ready:4}) r
 JOIN {jobs} j ON j.id = r.job_id
 
+-- macro: created_first
+(SELECT j.created_at FROM {jobs} j WHERE j.id = (
+  SELECT r.job_id FROM {ready} r {by_primary} WHERE r.queue_id = q.id AND r.priority_order = @ ORDER BY r.job_id LIMIT 1))
+
+-- Of each queue with ready jobs: when the oldest one of each priority was enqueued, and the first of a lane.
+-- name: ready_oldest_all
+SELECT q.id, {epoch}, {created_first:0}, {created_first:1}, {created_first:2}, {created_first:3}, {created_first:4},
+  (SELECT r.job_id FROM {ready} r {by_primary} WHERE r.queue_id = q.id AND r.priority_order > 4
+   ORDER BY r.priority_order, r.job_id LIMIT 1)
+FROM {queues} q
+WHERE EXISTS (SELECT 1 FROM {ready} r {by_primary} WHERE r.queue_id = q.id)
+
 -- macro: by_queue
 SELECT queue_id, count(*)
 FROM (SELECT queue_id FROM {@} LIMIT :n::bigint) a

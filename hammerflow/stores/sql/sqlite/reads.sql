@@ -18,3 +18,19 @@ instr(headers, '"correlation_id":') > 0
 
 -- macro: position
 instr(@, :text::text)
+
+-- All queues with ready jobs, each by one step down the key; MariaDB would read the whole key for each.
+-- name: ready_queues
+WITH RECURSIVE w (queue_id) AS (
+  SELECT min(queue_id) FROM {ready}
+  UNION ALL
+  SELECT (SELECT r.queue_id FROM {ready} r WHERE r.queue_id > w.queue_id ORDER BY r.queue_id LIMIT 1)
+  FROM w WHERE w.queue_id IS NOT NULL)
+SELECT queue_id
+FROM w
+WHERE queue_id IS NOT NULL
+
+-- How many jobs of each queue are ready, up to a bound. MariaDB knows no q.id that deep.
+-- name: ready_counts
+SELECT q.id, (SELECT count(*) FROM (SELECT 1 FROM {ready} r WHERE r.queue_id = q.id LIMIT :n::bigint) a)
+FROM {queues} q
