@@ -115,9 +115,11 @@ class SpanFigures:
                 mine[key].merge(histogram)
 
     def add_spawns(self, rows: Iterable[Row]) -> None:
+        """Add runs of spawners, as ``spawn_statistics_ended`` gives them."""
         self.spawns += rows
 
     def add_ended(self, rows: Iterable[Row]) -> None:
+        """Add jobs that ended, as ``statistics_ended`` gives them."""
         for task_id, queue_id, state, run_bucket, wait_bucket, count, run, wait in rows:
             key = task_id, queue_id, state
             self.jobs[key] += count
@@ -127,10 +129,12 @@ class SpanFigures:
                 self.waits[key].add(wait_bucket, count, max(0.0, wait))
 
     def add_enqueued(self, rows: Iterable[Row]) -> None:
+        """Add jobs that were enqueued, by task and queue."""
         for task_id, queue_id, count in rows:
             self.jobs[task_id, queue_id, _ENQUEUED] += count
 
     def add_rows(self, rows: Iterable[Row]) -> None:
+        """Add rows of the table, as ``statistics_rows`` gives them."""
         for _, task_id, queue_id, state, jobs, run, wait, runs, waits in rows:
             key = task_id, queue_id, state
             self.jobs[key] += jobs

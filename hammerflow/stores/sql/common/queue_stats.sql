@@ -38,6 +38,10 @@ FROM ({first_ready:0} UNION ALL {first_ready:1} UNION ALL {first_ready:2} UNION 
       UNION ALL {first_ready:4}) r
 JOIN {jobs} j ON j.id = r.job_id
 
+-- Not EXISTS: that may become a join, which MariaDB and PostgreSQL then make by reading all ready jobs.
+-- macro: has_ready
+(SELECT r.queue_id FROM {ready} r {by_primary} WHERE r.queue_id = q.id LIMIT 1) IS NOT NULL
+
 -- macro: created_first
 (SELECT j.created_at FROM {jobs} j WHERE j.id = (
   SELECT r.job_id FROM {ready} r {by_primary} WHERE r.queue_id = q.id AND r.priority_order = @ ORDER BY r.job_id LIMIT 1))
@@ -48,7 +52,7 @@ SELECT q.id, {epoch}, {created_first:0}, {created_first:1}, {created_first:2}, {
   (SELECT r.job_id FROM {ready} r {by_primary} WHERE r.queue_id = q.id AND r.priority_order > 4
    ORDER BY r.priority_order, r.job_id LIMIT 1)
 FROM {queues} q
-WHERE EXISTS (SELECT 1 FROM {ready} r {by_primary} WHERE r.queue_id = q.id)
+WHERE {has_ready}
 
 -- macro: by_queue
 SELECT queue_id, count(*)
@@ -129,5 +133,5 @@ SELECT q.name, {epoch}, {head:0}, {head:1}, {head:2}, {head:3}, {head:4},
   (SELECT r.ready_at FROM {ready} r {by_primary} WHERE r.queue_id = q.id AND r.priority_order > 4
    ORDER BY r.priority_order, r.job_id LIMIT 1)
 FROM {queues} q
-WHERE EXISTS (SELECT 1 FROM {ready} r {by_primary} WHERE r.queue_id = q.id)
+WHERE {has_ready}
   AND NOT EXISTS (SELECT 1 FROM {pauses} p WHERE p.kind = 1 AND p.id = q.id AND p.paused_at IS NOT NULL)
