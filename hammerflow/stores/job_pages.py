@@ -95,7 +95,7 @@ def ids_page(
 def _live(database: Database, state: JobState, values: dict[str, Any]) -> Sequence[bytes]:
     if state is JobState.READY:  # their key begins with the queue
         chosen = values["queue"]
-        queues = queues_with_ready(database) if chosen is None else [chosen]
+        queues = queues_with_ready(database, most=_QUEUES + 1) if chosen is None else [chosen]
         if len(queues) <= _QUEUES:
             each = (database.column("ids_ready_in", **{**values, "queue": id_}) for id_ in queues)
             return sorted(itertools.chain.from_iterable(each), reverse=True)[: values["n"]]

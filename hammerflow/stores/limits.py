@@ -23,7 +23,6 @@ from hammerflow.jobs.limit import (
 )
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
-from hammerflow.stores.ready_queues import queues_with_ready
 from hammerflow.stores.transitions.batch_rates import drop_rates
 from hammerflow.text import storable
 
@@ -218,7 +217,7 @@ class Limits:
         found: list[tuple[int, int]] = []
         fair: list[tuple[int, str, int]] = []
         left = MOST_WAITING
-        for queue_id in queues_with_ready(self._database):
+        for queue_id in self._database.column("queues_with_lanes"):
             rows = self._database.rows("limit_waiting", queue_id=queue_id, n=left)
             found += rows
             if any(is_fair(lane) for lane, _ in rows):

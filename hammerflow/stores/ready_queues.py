@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hammerflow.stores.database import Database
 
 __all__ = ["queues_with_ready"]
@@ -9,15 +11,19 @@ __all__ = ["queues_with_ready"]
 _BEFORE = -(1 << 63)  # all numbers of queues
 
 
-def queues_with_ready(database: Database) -> list[int]:
-    """Numbers of the queues with ready jobs, however many these are.
+def queues_with_ready(database: Database, *, most: int | None = None) -> Sequence[int]:
+    """Numbers of the queues with ready jobs, however many these are; of ``most`` or more any
+    ``most``.
 
     Where there is no statement that calls itself, it is one for each: MariaDB reads the whole key
     for each step of such a one (a second for a million ready jobs).
     """
     if "ready_queues" in database.dialect.statements:
-        return database.column("ready_queues")
+        return database.column("ready_queues")[:most]
     found: list[int] = []
-    while row := database.first("ready_next_queue", after=found[-1] if found else _BEFORE):
+    while most is None or len(found) < most:
+        row = database.first("ready_next_queue", after=found[-1] if found else _BEFORE)
+        if row is None:
+            break
         found.append(row[0])
     return found

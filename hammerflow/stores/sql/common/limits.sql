@@ -219,6 +219,12 @@ SELECT id, lane
 FROM {jobs} {by_primary}
 WHERE id IN (:ids*uuid)
 
+-- The queues with ready jobs in lanes: a scalar, as an EXISTS may become a join that reads all ready jobs.
+-- name: queues_with_lanes
+SELECT q.id
+FROM {queues} q
+WHERE (SELECT r.queue_id FROM {ready} r {by_primary} WHERE r.queue_id = q.id AND r.priority_order >= 8 LIMIT 1) IS NOT NULL
+
 -- name: limit_waiting
 SELECT priority_order, count(*)
 FROM
