@@ -38,6 +38,4 @@ def mount(
         )  # fmt: skip
         return Response(found.body, found.status, [*found.headers])
 
-    site.add_url_rule(
-        f"{prefix}/<path:path>", "hammerflow", hammerflow_api, methods=_METHODS, merge_slashes=False
-    )
+    site.add_url_rule(f"{prefix}/<path:path>", "hammerflow", hammerflow_api, methods=_METHODS)

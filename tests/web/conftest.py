@@ -27,7 +27,7 @@ TOKEN = "Bearer right"
 #: Names that a path can only have in another form.
 ODD_NAMES = (
     "mail/eu", "/", "//a/", "a b", "50%", "%2F", "%252e", ".", "..", "=", "=..", "a/../b",
-    "q?x=1#top", "über/日本 🐘", "a\\b;c", "pause", "+&", "{queue}", "\u202e",
+    "q?x=1#top", "über/日本 🐘", "a\\b;c", "pause", "a/pause", "+&", "{queue}", "\u202e",
 )  # fmt: skip
 
 
