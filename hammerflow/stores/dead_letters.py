@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from hammerflow.jobs.job import RowFlags
+from hammerflow.jobs.job import Priority, RowFlags
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.rows import Row
+from hammerflow.stores.transitions.move import move_job
 from hammerflow.stores.transitions.replay import edit_job, replay_job, undo_replay
 from hammerflow.stores.transitions.unit import Verbs
 
@@ -87,6 +88,19 @@ class DeadLetters(Verbs):
     def edit(self, job_id: bytes, args: bytes, by: str) -> None:
         """Write other arguments of a job that has not started or did not complete."""
         self._change(lambda unit: edit_job(unit, job_id, args, by))
+
+    def move(
+        self, job_id: bytes, queue: str | None, priority: Priority | None, by: str
+    ) -> set[str]:
+        """Move a job that has not started; the queues to ring.
+
+        Raises:
+            JobNotFound: there is no such job.
+            HammerflowError: it is in another state, or has a limit or a fairness key.
+        """
+        if queue is not None:
+            self._names.register(queues=[queue])
+        return self._change(lambda unit: move_job(unit, job_id, queue, priority, by)).queues
 
     def args_of(self, job_ids: Sequence[bytes]) -> dict[bytes, bytes]:
         """The encoded arguments of jobs."""

@@ -498,6 +498,18 @@ def test_a_running_body_is_looked_at_and_killed(stage: Stage, page: Page) -> Non
     expect(page.get_by_role("button", name="Retry", exact=True)).to_be_visible()
 
 
+def test_a_job_is_moved_to_another_queue(stage: Stage, page: Page) -> None:
+    job = stage.app.task(name="moved.one", queue="slow")(_fail).delay("x")
+    page.goto(f"/jobs/{job.id}")
+    page.get_by_role("button", name="Move").click()
+    page.get_by_label("Queue").fill("quick")
+    page.get_by_label("Priority").select_option("critical")
+    page.get_by_role("dialog").get_by_role("button", name="Move").click()
+    expect(page.get_by_text("The job is in the queue quick")).to_be_visible()
+    expect(page.get_by_role("link", name="quick")).to_be_visible()
+    assert (job.job().queue, job.job().priority) == ("quick", 4)
+
+
 def test_the_timeline_of_a_workflow_shows_each_member(stage: Stage, page: Page) -> None:
     flow = Workflow("timed")
     flow.add(stage.app.tasks["shop.resize"].s(1), name="first")

@@ -17,7 +17,8 @@ from hammerflow.admin.edits import edit_arguments
 from hammerflow.admin.ids import find_job, get_job
 from hammerflow.admin.jobs import explanation_json
 from hammerflow.errors import HammerflowError
-from hammerflow.jobs.job import JobState
+from hammerflow.jobs.job import JobState, Priority
+from hammerflow.options.checks import NAME_CHECK
 from hammerflow.stores.explain import explain
 from hammerflow.web.access import Role
 from hammerflow.web.problems import RequestRefused
@@ -26,7 +27,9 @@ from hammerflow.web.routes.types import (
     JsonList,
     JsonObject,
     Limit,
+    NewName,
     app_for,
+    checked_value,
     converted,
     given,
     no_json,
@@ -113,10 +116,12 @@ def show_dependencies(call: ApiCall[DependenciesQuery, None]) -> DependenciesSho
 
 
 class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
-    """Other arguments; what is left out stays."""
+    """Other arguments, or another place; what is left out stays."""
 
     args: JsonList = msgspec.field(default_factory=no_json)
     kwargs: JsonObject = msgspec.field(default_factory=no_json)
+    queue: NewName | None = None
+    priority: Annotated[int, Meta(ge=0, le=4)] | None = None
 
 
 class JobEdited(msgspec.Struct):
@@ -126,20 +131,32 @@ class JobEdited(msgspec.Struct):
 
 
 def edit_job(call: ApiCall[Nothing, JobEdit]) -> JobEdited:
-    """Change the arguments of a job that has not started or did not complete.
+    """Change the arguments, queue or priority of a job that has not started.
 
-    They are checked as those of a new call are; POST .../retry then runs it again.
+    Arguments are checked as those of a new call are, and may also be changed where the job did not
+    complete: POST .../retry then runs it again. A job with a limit or a fairness key keeps its
+    place.
     """
-    body, app = call.body, app_for(call.backend, "check arguments")
+    body, backend = call.body, call.backend
     sent = given(body, "args", "kwargs")
-    if not sent:
-        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "give args, kwargs or both")
-    args, kwargs = (
-        read_arguments(app.codec, bytes(sent[name]).decode(), kind, name) if name in sent else None
-        for kind, name in ((list, "args"), (dict, "kwargs"))
-    )
-    job = get_job(app.store, call.path["job_id"])
-    edit_arguments(app, job, args, kwargs, by=call.who.name)
+    is_moved = body.queue is not None or body.priority is not None
+    if not (sent or is_moved):
+        detail = "give args, kwargs, queue or priority"
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+    job = get_job(backend.store, call.path["job_id"])
+    if sent:
+        app = app_for(backend, "check arguments")
+        args, kwargs = (
+            read_arguments(app.codec, bytes(sent[name]).decode(), kind, name)
+            if name in sent else None
+            for kind, name in ((list, "args"), (dict, "kwargs"))
+        )  # fmt: skip
+        edit_arguments(app, job, args, kwargs, by=call.who.name)
+    if is_moved:
+        queue = checked_value(NAME_CHECK, body.queue, "queue")
+        priority = None if body.priority is None else Priority(body.priority)
+        letters = backend.store.dead_letters
+        backend.notifier.ring(letters.move(job.id.bytes, queue, priority, call.who.name))
     return JobEdited(job.id)
 
 

@@ -76,7 +76,7 @@ export type HandlerStats = { handler: string; queue: string | null; operations: 
 
 export type HealthList = { items: Array<QueueHealthShown> };
 
-export type JobEdit = { args?: Array<any>; kwargs?: Record<string, any> };
+export type JobEdit = { args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null };
 
 export type JobEdited = { id: string };
 
@@ -333,7 +333,7 @@ export class HammerflowClient {
   showStack(params: { job_id: string } & StackBody, options?: RequestOptions): Promise<StackShown>;
   /** Show what a job waits for, and what waits for it. */
   showDependencies(params: { job_id: string; limit?: number }, options?: RequestOptions): Promise<DependenciesShown>;
-  /** Change the arguments of a job that has not started or did not complete. */
+  /** Change the arguments, queue or priority of a job that has not started. */
   editJob(params: { job_id: string } & JobEdit, options?: RequestOptions): Promise<JobEdited>;
   /** Run again, cancel or remove all jobs of a filter. */
   startOperation(params: NewOperation, options?: RequestOptions): Promise<OperationShown>;

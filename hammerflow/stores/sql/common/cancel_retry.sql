@@ -117,3 +117,22 @@ WHERE d.result_until < {now}
                     AND NOT EXISTS (SELECT 1 FROM {done} e WHERE e.job_id = c.id))
 ORDER BY d.result_until
 LIMIT :n::bigint
+
+-- macro: move_in
+UPDATE {@}
+SET queue_id = :queue_id::bigint, priority_order = :priority_order::bigint
+WHERE job_id = :id::uuid
+
+-- name: move_scheduled
+{move_in:scheduled}
+
+-- name: move_waiting
+{move_in:waiting}
+
+-- name: move_parked
+{move_in:parked}
+
+-- name: job_move
+UPDATE {jobs}
+SET queue_id = :queue_id::bigint, priority = :priority::smallint
+WHERE id = :id::uuid

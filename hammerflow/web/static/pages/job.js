@@ -89,6 +89,12 @@ async function editAndRetry(job, reload) {
   if (answer) reload();
 }
 
+async function move(job, reload) {
+  const given = await ask({ title: `Move this job of ${job.task}`, text: "It keeps its id; workers of the other queue must know its task.", action: "Move", fields: [
+    { name: "queue", label: "Queue", value: job.queue, required: true }, { name: "priority", label: "Priority", kind: "select", options: PRIORITIES, value: PRIORITIES[job.priority] } ] });
+  if (given) await perform(() => send("PATCH", `/api/jobs/${job.id}`, { queue: given.queue, priority: PRIORITIES.indexOf(given.priority) }), `The job is in the queue ${given.queue}, with the priority ${given.priority}.`).then(reload);
+}
+
 export default function Job({ parts: [id], may, session }) {
   const { data: job, problem, reload } = useRead(`/api/jobs/${id}`, {}, 2);
   const { data: family } = useRead(job?.spawn ? `/api/jobs/${id}/children` : null, { limit: 1 }, 5);
@@ -106,6 +112,7 @@ export default function Job({ parts: [id], may, session }) {
 <div class="head"><h1 class="mono">${job.id}</h1><${State} state=${job.state} text=${kept ? `${job.state} for ${duration(secondsSince(since))}` : job.state} /><span class="fill"></span>
 ${may("operate") && ENDED.includes(job.state) && session.can_enqueue && !job.values_hidden ? html`<button class="btn" onClick=${() => editAndRetry(job, reload)}>Edit and retry</button>` : ""}
 ${may("operate") && canRetry ? html`<button class="btn main" onClick=${() => perform(() => send("POST", `/api/jobs/${id}/retry`), "The job will run again.").then(reload)}>Retry</button>` : ""}
+${may("operate") && canCancel && !isRunning ? html`<button class="btn" onClick=${() => move(job, reload)}>Move</button>` : ""}
 ${may("operate") && canCancel ? html`<button class="btn harm" onClick=${cancel}>${isRunning ? "Kill" : "Cancel"}</button>` : ""}</div>
 <${Trouble} problem=${problem} /><${Why} job=${job} />
 <div class="grid"><${Card} title="Life" note=${`attempt ${job.attempt}${job.options.max_attempts ? ` of ${job.options.max_attempts}` : ""}`}><${Life} job=${job} />${job.progress !== null ? html`<p><${Bar} tall parts=${[["running", job.progress]]} whole=${1} label="progress" /><span class="dim">${Math.round(job.progress * 100)} % ${job.progress_note ?? ""}</span></p>` : ""}<//>
