@@ -301,6 +301,8 @@ class HealthList(TypedDict):
 class JobEdit(TypedDict):
     args: NotRequired[list[Any]]
     kwargs: NotRequired[dict[str, Any]]
+    queue: NotRequired[str | None]
+    priority: NotRequired[int | None]
 
 class JobEdited(TypedDict):
     id: str
@@ -1339,9 +1341,11 @@ class Api(Client):
         job_id: str,
         args: list[Any] = ...,
         kwargs: dict[str, Any] = ...,
+        queue: str | None = ...,
+        priority: int | None = ...,
         key: str | None = ...,
     ) -> JobEdited:
-        """Change the arguments of a job that has not started or did not complete."""
+        """Change the arguments, queue or priority of a job that has not started."""
     def start_operation(
         self,
         *,
