@@ -30,6 +30,9 @@ _HOLD, _READ = 10.0, 2.0
 #: if nobody wakes the relay before, where each pause is longer than the one before it.
 _LEAST, _MOST, _IDLE = 0.02, 0.1, 0.5
 _PAUSES, _LONGER = 3.0, 2.0
+#: Events of one move that are a crowd, as sinks send them by the batch; and the pause after it, as
+#: each move costs the database a commit, and the sinks have enough to do.
+_CROWD, _CROWDED = 500, 0.2
 _AFTER_ERROR = 2.0
 _PRUNE = 60.0
 _WEEK = 7 * 86_400.0
@@ -81,6 +84,7 @@ class RelayRunner:
     _unknown: set[str] = field(init=False, default_factory=set)
     _threads: dict[str, _SinkThread] = field(init=False, default_factory=dict)
     _head: int = field(init=False, default=-1)
+    _moved: int = field(init=False, default=0)  # events of the last move
     _has_more: bool = field(init=False, default=False)
     _read_at: float = field(init=False, default=0.0)
     _prune_at: float = field(init=False, default=0.0)
@@ -97,8 +101,7 @@ class RelayRunner:
             try:
                 if self.step():
                     idle = 0.0
-                    pause = min(max(_LEAST, _PAUSES * (time.monotonic() - began)), _MOST)
-                    pause = 0.0 if self._has_more else pause
+                    pause = 0.0 if self._has_more else self._rest(time.monotonic() - began)
                 else:
                     idle = min(max(_LEAST, idle * _LONGER), _IDLE)
             except StoreUnavailable as error:
@@ -110,6 +113,12 @@ class RelayRunner:
             if self._wait(pause, max(pause, idle)):
                 idle = 0.0
         self._end()
+
+    def _rest(self, took: float) -> float:
+        """Seconds until the next move, by those that the last one took."""
+        if self._moved >= _CROWD:
+            return _CROWDED
+        return min(max(_LEAST, _PAUSES * took), _MOST)
 
     def _wait(self, least: float, most: float) -> bool:
         """Wait for some seconds at least, and then for a wake or a stop; whether one has come."""
@@ -153,6 +162,7 @@ class RelayRunner:
             count, head = self.store.events.move()
             self._has_more = count >= MOVED
         if head != self._head:
+            self._moved = head - self._head if self._head >= 0 else 0
             self._head = head
             for thread in self._threads.values():
                 thread.wake()

@@ -100,3 +100,16 @@ def test_a_wake_does_not_cut_the_pause_after_a_move(desk: Desk) -> None:
         assert relay._wait(0.1, 3_600.0)
         assert 0.1 <= time.monotonic() - began < 5.0
         assert not relay._wait(0.0, 0.01)
+
+
+def test_moves_of_many_events_are_rare(desk: Desk) -> None:
+    with runner(desk) as relay:
+        relay.step()
+        desk.put(desk.job())
+        assert relay.step()
+        assert relay._rest(0.001) == 0.02
+        assert relay._rest(0.02) == pytest.approx(0.06)
+        assert relay._rest(1.0) == 0.1
+        desk.put(*[desk.job() for _ in range(600)])
+        assert relay.step()
+        assert relay._rest(0.001) == 0.2
