@@ -5,7 +5,8 @@ Clients send plain, failing, retried and spawned jobs and workflows to real work
 goes to Kafka and a Redis stream; what becomes of jobs and workflows to NATS; the events of one task
 to an HTTP receiver; what becomes of workflows, and failures, to a webhook. Meanwhile workers and
 relays are killed (SIGKILL), or frozen for longer than they hold their jobs or sinks, and brokers
-and receivers are killed, cut off, stopped and slowed. Then: the log has each change once, without
+and receivers are killed, cut off, stopped and slowed; the webhook is disabled by a person or by its
+answer 410, and enabled again. Then: the log has each change once, without
 holes and causes before effects (I18); each endpoint got every event that it wants, those of a key
 in order, Redis each once; of each event the webhook has one delivery, completed, that was signed
 and had one id in all attempts (I19). Ends with 1 if one of that does not hold.

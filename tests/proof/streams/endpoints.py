@@ -340,6 +340,14 @@ class WebhookEndpoint(_Received):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, new_secret())
+        self._gone = Path(f"{self._path}.gone")
+
+    def faults(self) -> Sequence[Fault]:
+        gone = Fault(
+            "webhook gone", 4, lambda _: self._gone.touch(),
+            lambda: self._gone.unlink(missing_ok=True),
+        )  # fmt: skip
+        return (*super().faults(), gone, gone)
 
 
 def _faults_of_a_wire(whose: str, wire: Proxy) -> Sequence[Fault]:

@@ -8,14 +8,17 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hammerflow.errors import HammerflowError
 from hammerflow.stores.sinks import HOLD
-from hammerflow.stores.webhooks import WEBHOOK_QUEUE
+from hammerflow.stores.webhooks import WEBHOOK_QUEUE, Webhooks
 from tests.acceptance.kit import LEASE, Shop, Worker
 from tests.proof.streams.endpoints import Endpoint
 
@@ -78,6 +81,7 @@ class StreamNemesis:
         self._dice = random.Random(seed)
         self._pause = pause
         self._due: dict[str, tuple[float, Callable[[], Any]]] = {}  # what is broken: when to mend
+        self._changing: threading.Thread | None = None
         self.faults: Counter[str] = Counter()
         self.workers = [self._worker() for _ in range(workers)]
         self.relays = [Relay(shop, number) for number in range(relays)]
@@ -91,7 +95,7 @@ class StreamNemesis:
         verbs = [
             (self._break_endpoint, 6), (self._kill_relay, 2), (self._freeze_relay, 1),
             (self._kill_worker, 1), (self._kill_child, 1), (self._freeze_worker, 0.5),
-            (self._end_holds, 0.5), (self.end_pauses, 2),
+            (self._end_holds, 0.5), (self.end_pauses, 2), (self._disable_webhook, 1),
         ]  # fmt: skip
         while (now := time.monotonic()) < until:
             self._mend(now)
@@ -109,9 +113,11 @@ class StreamNemesis:
 
     def end_pauses(self) -> str | None:
         """As if the time had come of deliveries to the webhook that wait for their next attempt,
-        of which each has ten: not while it is broken."""
+        of which each has ten: not while it is broken. What it has disabled by its answer is
+        enabled, as a person would do."""
         if "webhook" in self._due:
             return None
+        self._change_webhook(self._enable)
         self._meddle(
             "UPDATE {webhooks} SET rest_until = NULL",
             f"UPDATE {{scheduled}} SET run_at = {self._shop.desk.shift('run_at', 86_400)} "
@@ -156,6 +162,37 @@ class StreamNemesis:
         ends = time.monotonic() + self._dice.uniform(0.1, 1.0) * fault.seconds
         self._due[endpoint.name] = ends, fault.end
         return fault.name
+
+    def _disable_webhook(self) -> str | None:
+        """As a person does."""
+        if "webhook" in self._due:
+            return None
+        self._change_webhook(partial(self._webhooks.disable, "webhook", "chaos", by="nemesis"))
+        ends = time.monotonic() + self._dice.uniform(0.1, 3.0)
+        self._due["webhook"] = ends, lambda: self._change_webhook(self._enable)
+        return "webhook disabled"
+
+    @property
+    def _webhooks(self) -> Webhooks:
+        return self._shop.client.store.webhooks
+
+    def _enable(self) -> None:
+        if self._webhooks.get("webhook").state == "disabled":
+            self._webhooks.enable("webhook", by="nemesis")
+
+    def _change_webhook(self, change: Callable[[], None]) -> None:
+        """In a thread, one change after another: a frozen process may hold a lock, and this thread
+        is to wake it."""
+        before = self._changing
+
+        def work() -> None:
+            if before is not None:
+                before.join()
+            with contextlib.suppress(HammerflowError):  # the database is busy; the next one comes
+                change()
+
+        self._changing = threading.Thread(target=work, daemon=True)
+        self._changing.start()
 
     def _relay(self) -> int | None:
         """The pid of a relay that runs, of a worker or alone; most often of one that sends."""

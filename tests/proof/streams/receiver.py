@@ -3,7 +3,7 @@
 It keeps each request as a line of the file before it answers: its events and, if it is given the
 secret of a webhook, the id of the message and whether the signature is right. Of a hundred requests
 it refuses three for now, keeps three and says that it did not, keeps three without an answer, and
-asks for a second of pause three times.
+asks for a second of pause three times. While FILE.gone exists it answers 410, and keeps nothing.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ _PAUSED, _REFUSED, _DENIED, _SILENT = 0.03, 0.06, 0.09, 0.12
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     file = -1
+    gone = ""
     webhook: Webhook | None = None
     lock = threading.Lock()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if os.path.exists(self.gone):
+            self._answer(410)
+            return
         chance = random.random()
         if chance < _REFUSED:
             self._answer(429 if chance < _PAUSED else 503)
@@ -67,6 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _main() -> None:
     _, port, path, *secret = sys.argv
     _Handler.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    _Handler.gone = f"{path}.gone"
     _Handler.webhook = Webhook(*secret) if secret else None
     os.write(_Handler.file, b"\n")  # ends a line that a killed process has left half
     server = ThreadingHTTPServer(("127.0.0.1", int(port)), _Handler)
