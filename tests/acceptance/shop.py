@@ -190,7 +190,14 @@ def _leave_a_daemon() -> None:
     os._exit(3)
 
 
+def _kill_the_worker() -> None:
+    """The supervisor, which leads the session; its children die with it."""
+    os.kill(os.getsid(0), signal.SIGKILL)
+    time.sleep(60)
+
+
 _DEATHS: dict[str, Any] = {
+    "its worker": _kill_the_worker,
     "beside a daemon": _leave_a_daemon,
     "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "SIGSEGV": _segfault,

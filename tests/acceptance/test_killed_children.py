@@ -81,7 +81,7 @@ def test_a_body_that_ends_its_process_once_is_tried_again(
 
 def test_the_third_loss_parks_a_job(shop: Shop) -> None:
     with shop.worker() as worker:
-        poison = shop.send("die", "SIGSEGV", 1000)
+        poison = shop.send("die", "SIGKILL", 1000)
         others = shop.send_all("note", ((i,) for i in range(50)))
 
         until("parked", lambda: shop.job(poison).state is JobState.PARKED)

@@ -6,10 +6,14 @@ import time
 
 import pytest
 
+from hammerflow import JobState
 from tests.acceptance.kit import LEASE, SWEEP, Shop
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
+
+#: With a poison_limit of 2: some are not charged, as the worker held another job, too.
+MOST_DEATHS = 5
 
 
 def test_children_do_not_outlive_their_supervisor(sqlite_shop: Shop) -> None:
@@ -64,3 +68,30 @@ def test_a_killed_supervisor_loses_and_doubles_nothing(shop: Shop) -> None:
         assert runs[1] + runs[2] == 400
         assert runs[2] <= lost
     shop.check(jobs)
+
+
+def test_a_job_that_kills_each_worker_is_parked_and_its_neighbours_complete(
+    sqlite_shop: Shop,
+) -> None:
+    """A worker that is started again whenever it dies, as by systemd."""
+    shop = sqlite_shop
+    neighbour = shop.send("note", "beside it", 2.0, max_attempts=1000)
+    poison = shop.send("die", "its worker", 1000)
+    short = shop.send_all("note", ((i,) for i in range(20)), priority=1)
+    deaths = 0
+    while shop.job(poison).state is not JobState.PARKED:
+        assert deaths < MOST_DEATHS
+        worker = shop.worker(lease=1, sweep=0.2, poison_limit=2, wait=False)
+        until(
+            "it dies or has parked the job",
+            lambda: worker.process.poll() or shop.job(poison).state is JobState.PARKED,  # noqa: B023
+            30,
+        )
+        deaths += worker.process.poll() is not None
+    shop.wait_until_quiet()
+    assert shop.job(neighbour).state is JobState.COMPLETED
+    assert shop.kinds(poison).count("lost") == 2
+    assert deaths == len(shop.ledger.runs(poison.id.hex)) == len(shop.kinds(poison))
+    assert shop.job(poison).errors[-1].message
+    assert worker.stop() == 0
+    shop.check([poison, neighbour, *short])
