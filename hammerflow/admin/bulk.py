@@ -28,6 +28,7 @@ __all__ = [
     "Selection",
     "begin_operation",
     "cancels",
+    "purge_count",
     "purge_filter",
     "purge_walk",
     "retries",
@@ -188,6 +189,20 @@ def cancels(backend: ResultBackend, ids: Iterable[bytes], reason: str) -> Iterat
             backend.notifier.ring_control()
         late = sum(state.is_final and state is not JobState.CANCELLED for state in chunk.values())
         yield len(chunk), late
+
+
+def purge_count(
+    store: Store, wanted: PurgeFilter, seconds: float | None = None
+) -> tuple[int, bool]:
+    """How many ended jobs a purge would remove, counted for ``seconds`` at most, and whether these
+    are all: jobs that match may be few among millions, and no index knows them."""
+    ends_at = None if seconds is None else time.monotonic() + seconds
+    number = 0
+    for some, _ in purge_walk(store, wanted, is_trial=True):
+        number += some
+        if ends_at is not None and time.monotonic() > ends_at:
+            return number, False
+    return number, True
 
 
 def purge_walk(

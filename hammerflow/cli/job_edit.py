@@ -6,7 +6,7 @@ import contextlib
 
 import click
 
-from hammerflow.admin.bulk import purge_filter, purge_walk
+from hammerflow.admin.bulk import purge_count, purge_filter, purge_walk
 from hammerflow.admin.edits import edit_arguments
 from hammerflow.admin.ids import get_job
 from hammerflow.cli import options
@@ -14,11 +14,14 @@ from hammerflow.cli.calls import parsed_json
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.session import Session
-from hammerflow.jobs.retention import KEPT_STATES, PurgeFilter
-from hammerflow.stores.store import Store
+from hammerflow.jobs.retention import KEPT_STATES
 from hammerflow.text import counted, user_at_host
 
 __all__ = ["edit", "purge"]
+
+#: Seconds for which jobs are counted before a person is asked.
+_COUNT_SECONDS = 1.0
+_NOT_WHOLE = f"; counting stopped after {_COUNT_SECONDS:g} s, and --exact counts all"
 
 
 @click.command("edit")
@@ -57,12 +60,13 @@ def edit(session: Session, job_id: str, args_text: str | None, kwargs_text: str 
     "--older-than", "age", default=0.0, help="Only jobs that ended so long ago: seconds, 12h, 7d."
 )
 @options.flag("--all", "is_all", help="All ended jobs.")
-@options.flag("--dry-run", help="Count the jobs, and change nothing.")
+@options.flag("--dry-run", help="Count the jobs for a second, and change nothing.")
+@options.flag("--exact", "is_exact", help="Count to the end, however long that takes.")
 @options.flag("--yes", help="Do not ask.")
 @options.shared
 def purge(
     session: Session, state: str | None, queue: str | None, task: str | None, age: float,
-    is_all: bool, dry_run: bool, yes: bool,
+    is_all: bool, dry_run: bool, is_exact: bool, yes: bool,
 ) -> None:  # fmt: skip
     """Remove ended jobs before their time, with all that is known of them.
 
@@ -79,15 +83,18 @@ def purge(
     with session.store() as store:
         if queue is not None:
             check_queue(session, store, queue)
-        found = _walked(store, wanted, is_trial=True)
         if dry_run:
-            session.tell({"matching": found}, f"{counted(found, 'job')} would be removed")
+            number, is_whole = purge_count(store, wanted, None if is_exact else _COUNT_SECONDS)
+            said = f"{_amount(number, is_whole)} would be removed{'' if is_whole else _NOT_WHOLE}"
+            session.tell({"matching": number, "is_whole": is_whole}, said)
             return
-        if found:
-            confirm(session, f"remove {counted(found, 'ended job')} for good", yes=yes)
-        removed = _walked(store, wanted) if found else 0
+        if not yes:
+            number, is_whole = purge_count(store, wanted, None if is_exact else _COUNT_SECONDS)
+            if number or not is_whole:
+                confirm(session, f"remove {_amount(number, is_whole)} for good", yes=False)
+        removed = sum(count for count, _ in purge_walk(store, wanted))
     session.tell({"removed": removed}, f"removed {counted(removed, 'ended job')}")
 
 
-def _walked(store: Store, wanted: PurgeFilter, *, is_trial: bool = False) -> int:
-    return sum(removed for removed, _ in purge_walk(store, wanted, is_trial=is_trial))
+def _amount(number: int, is_whole: bool) -> str:
+    return f"{'' if is_whole else 'at least '}{counted(number, 'ended job')}"

@@ -173,9 +173,22 @@ def test_a_purge_removes_what_matches(run: Run, shop: Hammerflow) -> None:
     purged = run("job", "purge", "--state", "failed", "--task", "shop.add", "--yes", "--json").json
 
     assert refused.code == 2 and "--all" in refused.err
-    assert (none, tried) == ("removed 0 ended jobs\n", "2 jobs would be removed\n")
+    assert (none, tried) == ("removed 0 ended jobs\n", "2 ended jobs would be removed\n")
     assert purged == {"removed": 2}
     assert states(run) == ["ready", "completed"]
+
+
+def test_a_purge_counts_for_a_second_unless_told_otherwise(
+    run: Run, shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(shop, (1, 2), (3, 4))
+    monkeypatch.setattr("hammerflow.cli.job_edit._COUNT_SECONDS", 0.0)
+    purge = ("job", "purge", "--task", "shop.add")
+    assert run(*purge, "--dry-run").out.startswith("at least 2 ended jobs would be removed; coun")
+    assert run(*purge, "--dry-run", "--json").json == {"matching": 2, "is_whole": False}
+    assert run(*purge, "--dry-run", "--exact").out == "2 ended jobs would be removed\n"
+    assert "would remove at least 2 ended jobs for good" in run(*purge).err
+    assert run(*purge, "--yes").out == "removed 2 ended jobs\n"
 
 
 @pytest.mark.parametrize(

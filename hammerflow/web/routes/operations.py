@@ -18,6 +18,7 @@ from hammerflow.admin.bulk import (
     Selection,
     begin_operation,
     cancels,
+    purge_count,
     purge_filter,
     purge_walk,
     retries,
@@ -111,10 +112,10 @@ def start_operation(call: ApiCall[Nothing, NewOperation]) -> OperationShown:
     wanted = _told(body)
     if body.action == "purge":
         purge = purge_filter(body.state, body.queue, body.task, body.older_than)
-        total = sum(count for count, _ in purge_walk(backend.store, purge, is_trial=True))
+        total, is_whole = purge_count(backend.store, purge, _PATIENCE)
         found = OperationShown(
             id=None, action="purge", by=call.who.name, wanted=wanted, at=None, state="counted",
-            total=total,
+            total=total, is_whole=is_whole,
         )  # fmt: skip
         return found if body.dry_run else _begun(call, found, purge_walk(backend.store, purge))
     selection = _selection(call)
