@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.admin.page import Page
 from hammerflow.durations import seconds_between
-from hammerflow.results.workflow import WorkflowStats
+from hammerflow.results.workflow import WorkflowResult, WorkflowStats, stats_of
 from hammerflow.stores.store import Store
 from hammerflow.stores.workflow_pages import WorkflowFilter
 from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
@@ -19,7 +20,9 @@ from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
 __all__ = [
     "MEMBERS_READ",
     "WorkflowMembers",
+    "WorkflowProgress",
     "first_members",
+    "progress_of",
     "stats_json",
     "timeline_of",
     "workflow_json",
@@ -65,6 +68,42 @@ def workflow_json(row: WorkflowRow) -> dict[str, Any]:
 def stats_json(stats: WorkflowStats) -> dict[str, Any]:
     """Counts and percentage."""
     return asdict(stats) | {"completion_percentage": round(stats.completion_percentage, 2)}
+
+
+class WorkflowProgress(NamedTuple):
+    """How far a workflow is.
+
+    Attributes:
+        stats: of all of its jobs; or of the oldest ones, where ``is_whole`` is false.
+        errors: by job id; not read where ``is_whole`` is false.
+    """
+
+    stats: WorkflowStats
+    errors: Mapping[uuid.UUID, str]
+    is_whole: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts as JSON."""
+        return stats_json(self.stats) | {"is_whole": self.is_whole}
+
+    @property
+    def note(self) -> str:
+        """What to say where it is not whole."""
+        return f"only its oldest {self.stats.total:,} jobs are counted, and no errors are shown"
+
+
+#: Seconds for which the jobs of one workflow are counted.
+COUNT_SECONDS = 0.3
+
+
+def progress_of(
+    store: Store, result: WorkflowResult, *, is_exact: bool = False, with_errors: bool = True
+) -> WorkflowProgress:
+    """How far a workflow is: the jobs that can be counted in 0.3 s, or all of them."""
+    seconds = math.inf if is_exact else COUNT_SECONDS
+    counts, is_whole = store.workflows.counts_within(result.id.bytes, seconds)
+    reads_errors = with_errors and is_whole
+    return WorkflowProgress(stats_of(counts), result.errors() if reads_errors else {}, is_whole)
 
 
 #: Members that are looked at to name some of them.

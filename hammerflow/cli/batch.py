@@ -11,12 +11,12 @@ import click
 
 from hammerflow.admin.ids import find_batch, page_mark
 from hammerflow.admin.page import Page
-from hammerflow.admin.workflows import stats_json, workflow_json, workflow_page
+from hammerflow.admin.workflows import progress_of, workflow_json, workflow_page
 from hammerflow.cli import options, workflow_view
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.exporting import export_options, write_export
 from hammerflow.cli.job_filter import workflow_times
-from hammerflow.cli.paging import show_listing
+from hammerflow.cli.paging import show_listing, tell_cut
 from hammerflow.cli.session import Session, SessionBackend
 from hammerflow.enqueue.call_lines import CallLines
 from hammerflow.errors import HammerflowError, JobNotFound, NotDecodable, WorkflowInvalid
@@ -112,25 +112,30 @@ def list_batches(
 
 @command.command("show")
 @_batch_id
+@options.exact
 @options.shared
-def show(session: Session, batch_id: str) -> None:
+def show(session: Session, batch_id: str, is_exact: bool) -> None:
     """Show a batch: its progress, its rate, how many calls are in which state, first errors."""
     with _found(session, batch_id) as (backend, result):
-        row, stats, found = result.row(), result.stats(), result.errors()
+        row, progress = result.row(), progress_of(backend.store, result, is_exact=is_exact)
+        stats, found = progress.stats, progress.errors
         limit = backend.store.limits.of_batch(row.id)
-        rate = stats.ended / age if (age := result.seconds()) else None
+        age = result.seconds() if progress.is_whole else None
+        rate = stats.ended / age if age else None
     errors = {str(id_): error for id_, error in itertools.islice(found.items(), _ERRORS)}
     lines = [*map(": ".join, errors.items())]
     if len(found) > _ERRORS:
         lines.append(f"and more: hammerflow batch export {result.id}")
     session.show_facts(
         workflow_json(row)
-        | {"stats": stats_json(stats), "per_second": rate, "errors": errors}
+        | {"stats": progress.as_json(), "per_second": rate, "errors": errors}
         | {"limit": limit and limit.to_plain()},
         workflow_view.workflow_facts(row, stats)
         | {"limit": limit and str(limit), "per second": None if rate is None else f"{rate:.3g}"}
         | {"errors": "\n".join(lines)},
     )
+    if not progress.is_whole:
+        tell_cut(session, f"{progress.note}; --exact counts all")
 
 
 @command.command("retry")

@@ -61,7 +61,7 @@ def edit(session: Session, job_id: str, args_text: str | None, kwargs_text: str 
 )
 @options.flag("--all", "is_all", help="All ended jobs.")
 @options.flag("--dry-run", help="Count the jobs for a second, and change nothing.")
-@options.flag("--exact", "is_exact", help="Count to the end, however long that takes.")
+@options.exact
 @options.flag("--yes", help="Do not ask.")
 @options.shared
 def purge(

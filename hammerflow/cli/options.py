@@ -33,8 +33,8 @@ from hammerflow.text import REASON
 from hammerflow.urls.database import parse_url
 
 __all__ = [
-    "Checked", "argument", "before", "bulk", "cancel_reason", "choice_option", "flag", "hours",
-    "interval", "job_argument", "json_option", "last_hours", "limit", "name_option",
+    "Checked", "argument", "before", "bulk", "cancel_reason", "choice_option", "exact", "flag",
+    "hours", "interval", "job_argument", "json_option", "last_hours", "limit", "name_option",
     "number_option", "of_table", "only_queue", "path_argument", "path_option", "priority_option",
     "seconds_option", "shared", "text_option", "updates", "watch_count",
 ]  # fmt: skip
@@ -188,6 +188,7 @@ def bulk(command: F) -> F:
     return flag("--yes", help="Do not ask.")(given)
 
 
+exact = flag("--exact", "is_exact", help="Count to the end, however long that takes.")
 only_queue = name_option("--queue", help="Only jobs of this queue.")
 watch_count = checked(
     "--count", check=_COUNT, metavar="N", help="End after this many updates [default: no limit]."

@@ -15,8 +15,9 @@ from hammerflow.admin.jobs import error_notes
 from hammerflow.admin.page import Page
 from hammerflow.admin.workflows import (
     MEMBERS_READ,
+    WorkflowProgress,
     first_members,
-    stats_json,
+    progress_of,
     workflow_json,
     workflow_page,
 )
@@ -80,25 +81,28 @@ def list_workflows(
 @command.command("show")
 @_workflow_id
 @options.limit(50, "Name at most this many jobs, failed ones first; the rest is counted.", least=0)
+@options.exact
 @options.shared
-def show(session: Session, workflow_id: str, limit: int) -> None:
+def show(session: Session, workflow_id: str, limit: int, is_exact: bool) -> None:
     """Show everything about one workflow."""
     with session.backend() as backend:
         result = WorkflowResult(find_workflow(backend.store, workflow_id), backend)
-        row, stats = result.row(), result.stats()
+        row, progress = result.row(), progress_of(backend.store, result, is_exact=is_exact)
         members = first_members(backend.store, result.id.bytes, limit)
         failed = [member.id for member in members.named if member.state == "failed"]
         notes = error_notes(backend.store, failed)
-        found = result.errors()
-        errors = {str(id_): error for id_, error in itertools.islice(found.items(), _ERRORS)}
+    found = progress.errors
+    errors = {str(id_): error for id_, error in itertools.islice(found.items(), _ERRORS)}
     rows = workflow_view.member_rows(members, notes) if members.named else ()
-    counts, lines = stats_json(stats), map(": ".join, errors.items())
-    more = {"stats": counts, **members.as_json(), "errors": errors}
+    lines = map(": ".join, errors.items())
+    more = {"stats": progress.as_json(), **members.as_json(), "errors": errors}
     session.show_facts(
         workflow_json(row) | more,
-        workflow_view.workflow_facts(row, stats) | {"errors": "\n".join(lines)},
+        workflow_view.workflow_facts(row, progress.stats) | {"errors": "\n".join(lines)},
         (workflow_view.MEMBER_HEADS, rows),
     )
+    if not progress.is_whole:
+        tell_cut(session, f"{progress.note}; --exact counts all")
     if members.is_cut:
         tell_cut(session, f"only the first {MEMBERS_READ:,} jobs are looked at for this list")
     if len(found) > _ERRORS:
@@ -202,11 +206,12 @@ def status(
     otherwise, or has not ended after --count updates, and 130 after Ctrl-C. Outside of a terminal,
     an update that brings nothing new prints nothing.
     """
-    with _found(session, workflow_id) as result:
-        line = ""
+    with session.backend() as backend:
+        result, line = WorkflowResult(find_workflow(backend.store, workflow_id), backend), ""
         try:
             for _ in options.updates(interval, count if watch else 1):
-                now, line = _update(session, result, line, is_watched=watch)
+                progress = progress_of(backend.store, result, with_errors=False)
+                now, line = _update(session, result, progress, line, is_watched=watch)
                 if now.is_final:
                     return int(watch and now is not WorkflowStatus.COMPLETED)
         except KeyboardInterrupt:
@@ -297,17 +302,18 @@ def _found(session: Session, workflow_id: str) -> Iterator[WorkflowResult]:
 
 
 def _update(
-    session: Session, result: WorkflowResult, before: str, *, is_watched: bool
-) -> tuple[WorkflowStatus, str]:
+    session: Session, result: WorkflowResult, progress: WorkflowProgress, before: str, *,
+    is_watched: bool,
+) -> tuple[WorkflowStatus, str]:  # fmt: skip
     """Print the status unless its line is ``before``; the status and its line."""
-    row, stats = result.row(), result.stats()
+    row = result.row()
     now = row.state.status
     reason = f" ({row.reason})" if row.reason else ""
-    line = f"{row.name}  {now}{reason}: {workflow_view.progress_text(stats)}"
+    place = "" if progress.is_whole else "of its oldest jobs, "
+    line = f"{row.name}  {now}{reason}: {place}{workflow_view.progress_text(progress.stats)}"
     if line != before and session.as_json:
         found = {"id": result.id, "status": now, "reason": row.reason}
-        counts = stats_json(stats)
-        output.show_json(found | {"stats": counts}, is_line=is_watched)
+        output.show_json(found | {"stats": progress.as_json()}, is_line=is_watched)
     elif line != before:
         if is_watched and output.is_terminal():
             click.clear()

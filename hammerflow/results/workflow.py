@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +26,7 @@ from hammerflow.workflows.workflow import whole_of
 if TYPE_CHECKING:
     from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
 
-__all__ = ["BatchResult", "BatchStatus", "WorkflowResult", "WorkflowStats"]
+__all__ = ["BatchResult", "BatchStatus", "WorkflowResult", "WorkflowStats", "stats_of"]
 
 _ERRORS = 1_000
 _PENDING = (JobState.WAITING, JobState.SCHEDULED, JobState.READY, JobState.PARKED)
@@ -57,6 +58,19 @@ class WorkflowStats:
     def completion_percentage(self) -> float:
         """The share of jobs that have ended in any way, from 0 to 100."""
         return 100.0 * self.ended / self.total if self.total else 100.0
+
+
+def stats_of(counts: Counter[JobState]) -> WorkflowStats:
+    """The same of counts by state."""
+    return WorkflowStats(
+        total=counts.total(),
+        completed=counts[JobState.COMPLETED],
+        failed=counts[JobState.FAILED],
+        cancelled=counts[JobState.CANCELLED],
+        skipped=counts[JobState.SKIPPED],
+        pending=sum(counts[state] for state in _PENDING),
+        running=counts[JobState.RUNNING],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +129,7 @@ class WorkflowResult:
 
     def stats(self) -> WorkflowStats:
         """How many of its jobs are in which state, those of workflows inside it included."""
-        counts = self._backend.store.workflows.counts(self._key)
-        return WorkflowStats(
-            total=counts.total(),
-            completed=counts[JobState.COMPLETED],
-            failed=counts[JobState.FAILED],
-            cancelled=counts[JobState.CANCELLED],
-            skipped=counts[JobState.SKIPPED],
-            pending=sum(counts[state] for state in _PENDING),
-            running=counts[JobState.RUNNING],
-        )
+        return stats_of(self._backend.store.workflows.counts(self._key))
 
     def wait(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
         """Wait for the workflow's end and return its final status.

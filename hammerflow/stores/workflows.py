@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +32,8 @@ __all__ = ["WorkflowMember", "WorkflowRow", "Workflows"]
 
 _log = logging.getLogger("hammerflow.stores")
 
-_FIRST = bytes(16)
+_FIRST, _LAST = bytes(16), b"\xff" * 16
+_COUNTED = 10_000  # members whose states are counted at a time
 #: Waiting jobs that one call of heal() checks.
 _SLICE = 500
 
@@ -265,15 +267,37 @@ class Workflows(Verbs):
         """Its jobs by state, those of workflows inside it included."""
         counts: Counter[JobState] = Counter()
         for inner in [workflow_id, *self.inside(workflow_id)]:
-            for state, n in self._database.rows("members_states", id=inner):
-                if state == "missing":
-                    jobs = counted(n, "job is", "jobs are")
-                    _log.error(
-                        "%s in no state table in workflow %s: rows were deleted by hand; "
-                        "run hammerflow doctor", jobs, uuid.UUID(bytes=inner),
-                    )  # fmt: skip
-                    continue
-                counts[JobState(state)] += n
+            counts += self._states(inner, _FIRST, _LAST)
+        return counts
+
+    def counts_within(self, workflow_id: bytes, seconds: float) -> tuple[Counter[JobState], bool]:
+        """As :meth:`counts`, but counted for ``seconds`` at most, the oldest ids first; and whether
+        these are all."""
+        counts: Counter[JobState] = Counter()
+        ends_at = time.monotonic() + seconds
+        for inner in [workflow_id, *self.inside(workflow_id)]:
+            after, is_last = _FIRST, False
+            while not is_last:
+                if counts and time.monotonic() > ends_at:
+                    return counts, False
+                until = self._database.column("node_behind", id=inner, after=after, n=_COUNTED - 1)
+                is_last = not until
+                counts += self._states(inner, after, _LAST if is_last else until[0])
+                after = _LAST if is_last else until[0]
+        return counts, True
+
+    def _states(self, workflow_id: bytes, after: bytes, until: bytes) -> Counter[JobState]:
+        counts: Counter[JobState] = Counter()
+        span = {"after": after, "until": until}
+        for state, n in self._database.rows("members_states", id=workflow_id, **span):
+            if state == "missing":
+                jobs = counted(n, "job is", "jobs are")
+                _log.error(
+                    "%s in no state table in workflow %s: rows were deleted by hand; "
+                    "run hammerflow doctor", jobs, uuid.UUID(bytes=workflow_id),
+                )  # fmt: skip
+                continue
+            counts[JobState(state)] += n
         return counts
 
     def inside(self, workflow_id: bytes) -> Sequence[bytes]:

@@ -172,6 +172,7 @@ class BatchShown(TypedDict):
     reason: str | None
     health: Any
     jobs: dict[str, float]
+    is_whole: bool
     per_second: float | None
     rate: str | None
     errors: list[BatchError]
@@ -1232,6 +1233,7 @@ class WorkflowShown(TypedDict):
     reason: str | None
     health: Any
     jobs: dict[str, float]
+    is_whole: bool
     nodes: list[NodeShown]
     more: dict[str, int]
     is_cut: bool

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from hammerflow.admin.ids import find_workflow
 from hammerflow.admin.jobs import job_lines, line_json
-from hammerflow.admin.workflows import stats_json, workflow_json
+from hammerflow.admin.workflows import progress_of, stats_json, workflow_json
 from hammerflow.enqueue.call_lines import CallLines
 from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.limit import RATE
@@ -61,10 +61,12 @@ class BatchShown(WorkflowRowOut, kw_only=True):
     """A batch: the counts of its calls, its rate and its first errors.
 
     Attributes:
-        per_second: calls that ended, on average.
+        per_second: calls that ended, on average; null unless all are counted.
+        is_whole: all calls are counted, and not only the oldest ones; else no errors are read.
     """
 
     jobs: dict[str, float]
+    is_whole: bool
     per_second: float | None
     rate: str | None
     errors: list[BatchError]
@@ -85,14 +87,17 @@ def list_batches(call: ApiCall[BatchesQuery, None]) -> ListPage[WorkflowRowOut]:
 def show_batch(call: ApiCall[Nothing, None]) -> BatchShown:
     """Show a batch: its progress, its rate, how many calls are in which state, first errors."""
     result = _found(call)
-    row, stats, errors = result.row(), result.stats(), result.errors()
-    limit, age = call.backend.store.limits.of_batch(row.id), result.seconds()
+    row, progress = result.row(), progress_of(call.backend.store, result)
+    stats, errors = progress.stats, progress.errors
+    limit = call.backend.store.limits.of_batch(row.id)
+    age = result.seconds() if progress.is_whole else None
     first = [
         BatchError(id_, call.texts.note(error))
         for id_, error in itertools.islice(errors.items(), _ERRORS)
     ]
     fields = {
-        **workflow_json(row), "jobs": stats_json(stats), "errors": first,
+        **workflow_json(row), "jobs": stats_json(stats), "is_whole": progress.is_whole,
+        "errors": first,
         "per_second": stats.ended / age if age else None,
         "rate": limit and limit.rate and limit.rate.text, "more_errors": len(errors) - len(first),
     }  # fmt: skip

@@ -14,6 +14,7 @@ from msgspec import Meta
 from hammerflow.admin.ids import find_workflow
 from hammerflow.admin.workflows import (
     first_members,
+    progress_of,
     stats_json,
     timeline_of,
     workflow_json,
@@ -125,9 +126,11 @@ class WorkflowShown(WorkflowRowOut, kw_only=True):
         nodes: those that went wrong first.
         more: the states of all others, among the first 2 000 members.
         is_cut: there are more members than these.
+        is_whole: all jobs are counted, and not only the oldest ones.
     """
 
     jobs: dict[str, float]
+    is_whole: bool
     nodes: list[NodeShown]
     more: dict[str, int]
     is_cut: bool
@@ -158,9 +161,10 @@ def show_workflow(call: ApiCall[Nothing, None]) -> WorkflowShown:
     row = store.workflows.get(key)
     if row is None:
         raise JobNotFound(f"workflow {uuid.UUID(bytes=key)} was deleted just now")
-    stats = WorkflowResult(key, call.backend).stats()
+    progress = progress_of(store, WorkflowResult(key, call.backend), with_errors=False)
     members = first_members(store, key, _MEMBERS).as_json()
-    return converted({**workflow_json(row), "jobs": stats_json(stats), **members}, WorkflowShown)
+    counts = {"jobs": stats_json(progress.stats), "is_whole": progress.is_whole}
+    return converted({**workflow_json(row), **counts, **members}, WorkflowShown)
 
 
 class CancelWorkflow(msgspec.Struct, forbid_unknown_fields=True):

@@ -36,7 +36,7 @@ export type BatchCalls = { items: Array<JobRow>; next: number | null };
 
 export type BatchError = { id: string; error: string };
 
-export type BatchShown = { id: string; kind: string; name: string; status: string; failure_policy: string; failures: number; parent_id: string | null; created_at: string | null; ended_at: string | null; deadline_at: string | null; health_check_interval: number | null; description: string | null; trace_id: string | null; correlation_id: string | null; metadata: any; reason: string | null; health: any; jobs: Record<string, number>; per_second: number | null; rate: string | null; errors: Array<BatchError>; more_errors: number };
+export type BatchShown = { id: string; kind: string; name: string; status: string; failure_policy: string; failures: number; parent_id: string | null; created_at: string | null; ended_at: string | null; deadline_at: string | null; health_check_interval: number | null; description: string | null; trace_id: string | null; correlation_id: string | null; metadata: any; reason: string | null; health: any; jobs: Record<string, number>; is_whole: boolean; per_second: number | null; rate: string | null; errors: Array<BatchError>; more_errors: number };
 
 export type CancelBatch = { reason?: string };
 
@@ -298,7 +298,7 @@ export type WorkflowNow = { id: string; status: string; is_ending: boolean };
 
 export type WorkflowRowOut = { id: string; kind: string; name: string; status: string; failure_policy: string; failures: number; parent_id: string | null; created_at: string | null; ended_at: string | null; deadline_at: string | null; health_check_interval: number | null; description: string | null; trace_id: string | null; correlation_id: string | null; metadata: any; reason: string | null; health: any };
 
-export type WorkflowShown = { id: string; kind: string; name: string; status: string; failure_policy: string; failures: number; parent_id: string | null; created_at: string | null; ended_at: string | null; deadline_at: string | null; health_check_interval: number | null; description: string | null; trace_id: string | null; correlation_id: string | null; metadata: any; reason: string | null; health: any; jobs: Record<string, number>; nodes: Array<NodeShown>; more: Record<string, number>; is_cut: boolean };
+export type WorkflowShown = { id: string; kind: string; name: string; status: string; failure_policy: string; failures: number; parent_id: string | null; created_at: string | null; ended_at: string | null; deadline_at: string | null; health_check_interval: number | null; description: string | null; trace_id: string | null; correlation_id: string | null; metadata: any; reason: string | null; health: any; jobs: Record<string, number>; is_whole: boolean; nodes: Array<NodeShown>; more: Record<string, number>; is_cut: boolean };
 
 export interface RequestOptions { key?: string; signal?: AbortSignal; headers?: object }
 export class HammerflowError extends Error { status: number; title: string }

@@ -219,9 +219,19 @@ FROM
      (SELECT 'parked' FROM {parked} p WHERE p.job_id = n.job_id),
      (SELECT 'missing' FROM {jobs} j WHERE j.id = n.job_id)) AS state
    FROM {nodes} n
-   WHERE n.workflow_id = :id::uuid) a
+   WHERE n.workflow_id = :id::uuid
+     AND n.job_id > :after::uuid
+     AND n.job_id <= :until::uuid) a
 WHERE a.state IS NOT NULL
 GROUP BY a.state
+
+-- name: node_behind
+SELECT job_id
+FROM {nodes}
+WHERE workflow_id = :id::uuid
+  AND job_id > :after::uuid
+ORDER BY job_id
+LIMIT 1 OFFSET :n::bigint
 
 -- SQLite reads the states of all jobs unless the ids are named inside the join, too.
 -- name: members_page
