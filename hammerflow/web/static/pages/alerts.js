@@ -1,10 +1,16 @@
 // Alerts: what fires, the rules, and where they are told.
 import { send, useRead } from "../lib/api.js";
-import { duration } from "../lib/format.js";
+import { count, duration } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { ask, At, Card, Empty, perform, State, Table, Trouble } from "../lib/parts.js";
 
 const path = (rule) => `/api/alert-rules/${encodeURIComponent(rule)}`;
+/** A threshold as people say it. */
+function amount(value, unit) {
+  if (unit === "seconds") return duration(value);
+  if (unit.startsWith("share")) return `${Math.round(1000 * value) / 10} %`;
+  return `${count(value)} ${/^\d/.test(unit) ? "" : unit}`;
+}
 const SPANS = { "1 hour": 3600, "8 hours": 28800, "1 day": 86400, "7 days": 604800 };
 
 export default function Alerts({ may }) {
@@ -17,6 +23,6 @@ export default function Alerts({ may }) {
   };
   return html`<h1>Alerts</h1><p class="sub">What is watched, what fires, and who is told.</p><${Trouble} problem=${problem} />
 <div class="grid"><${Card} title="Alerts" note="of the last day">${data && !data.items.length ? html`<${State} state="completed" text="Nothing fires, and nothing has within a day." />` : ""}${data?.items.length ? html`<${Table} label="Alerts" columns=${[["state"], ["rule"], ["subject"], ["says"], ["since", "n"], ["told", "n"], [""]]}>${data.items.map((alert) => html`<tr><td><${State} state=${alert.state === "firing" ? "failed" : alert.state === "pending" ? "parked" : "completed"} text=${alert.state} /></td><td class="strong">${alert.rule}</td><td>${alert.subject}</td><td class="clip" title=${alert.text}>${alert.text}</td><td class="n"><${At} at=${alert.since} relative /></td><td class="n">${alert.told_at ? html`<${At} at=${alert.told_at} relative />` : ""}</td><td class="n">${alert.muted ? html`<span class="dim">muted</span>` : may("operate") && alert.state === "firing" ? html`<button class="btn" onClick=${() => mute(alert.rule, alert.subject)}>Mute</button>` : ""}</td></tr>`)}<//>` : ""}<//>
-<${Card} size="s8" title="Rules">${rules ? html`<${Table} label="Rules" columns=${[["rule"], ["kind"], ["warning", "n"], ["critical", "n"], ["held for", "n"], ["set by"], [""]]}>${rules.items.map((rule) => html`<tr><td class="strong">${rule.enabled ? rule.name : html`<span class="faint">${rule.name}, off</span>`}</td><td>${rule.kind}</td><td class="n">${rule.threshold} ${rule.unit}</td><td class="n">${rule.critical} ${rule.unit}</td><td class="n">${duration(rule.hold)}</td><td class="dim">${rule.set_by}</td><td class="n">${may("operate") ? html`<button class="btn" onClick=${() => mute(rule.name)}>Mute</button>` : ""}</td></tr>`)}<//>` : ""}<//>
+<${Card} size="s8" title="Rules">${rules ? html`<${Table} label="Rules" columns=${[["rule"], ["kind"], ["warning", "n"], ["critical", "n"], ["held for", "n"], ["set by"], [""]]}>${rules.items.map((rule) => html`<tr><td class="strong">${rule.enabled ? rule.name : html`<span class="faint">${rule.name}, off</span>`}</td><td>${rule.kind}</td><td class="n">${amount(rule.threshold, rule.unit)}</td><td class="n">${amount(rule.critical, rule.unit)}</td><td class="n">${duration(rule.hold)}</td><td class="dim">${rule.set_by}</td><td class="n">${may("operate") ? html`<button class="btn" onClick=${() => mute(rule.name)}>Mute</button>` : ""}</td></tr>`)}<//>` : ""}<//>
 <${Card} size="s4" title="Targets">${targets && !targets.items.length ? html`<${Empty}>Nobody is told: <code>hammerflow alert target add</code><//>` : ""}${(targets?.items ?? []).map((target) => html`<p><span class="strong">${target.name}</span> <span class="dim">${target.kind}${target.waiting ? `, ${target.waiting} waiting` : ""}</span>${target.error ? html`<br /><span class="bad">${target.error}</span>` : ""}</p>`)}${(rules?.mutes ?? []).length ? html`<h2 class="gap">Muted</h2>${rules.mutes.map((one) => html`<p>${one.rule} ${one.subject} <span class="dim">${one.until ? html`until <${At} at=${one.until} />` : "for good"}, by ${one.by}${one.reason ? `: ${one.reason}` : ""}</span></p>`)}` : ""}<//></div>`;
 }
