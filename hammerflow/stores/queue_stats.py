@@ -136,11 +136,10 @@ class QueueStats:
         """
         found = []
         for name, now, *heads in self._database.rows("queue_heads"):
-            firsts = [
-                float(ready_at) if ready_at is not None else time_of(job_id)
-                for job_id, ready_at in zip(heads[::2], heads[1::2], strict=True)
-                if job_id is not None
-            ]
+            firsts = []
+            for head in filter(None, heads):
+                id_, _, ready_at = head.partition(" ")
+                firsts.append(float(ready_at) if ready_at else time_of(bytes.fromhex(id_)))
             if firsts:
                 found.append(QueueAge(name, max(0.0, float(now) - min(firsts))))
         return sorted(found, key=lambda age: age.seconds, reverse=True)

@@ -118,20 +118,17 @@ UNION ALL SELECT 'limits', count(*) FROM {limits}
 UNION ALL SELECT 'sinks', count(*) FROM {sinks} WHERE kind <> 'webhook'
 UNION ALL SELECT 'endpoints_off', count(*) FROM {webhooks} WHERE disabled_at IS NOT NULL
 
--- macro: head_of
-(SELECT r.@ FROM {ready} r {by_primary} WHERE r.queue_id = q.id AND r.priority_order =
-
 -- macro: head
-{head_of:job_id} @ ORDER BY r.job_id LIMIT 1), {head_of:ready_at} @ ORDER BY r.job_id LIMIT 1)
+(SELECT {head_pair:r} FROM {ready} r {by_primary} WHERE r.queue_id = q.id AND r.priority_order = @
+ ORDER BY r.job_id LIMIT 1)
 
--- The first ready job of each priority of each queue that is not paused, and of the first lane: its id, and
--- since when it is ready where that is later than the time in the id.
+-- The first ready job of each priority of each queue that is not paused, and of the first lane: its id as hex,
+-- a blank, and since when it is ready where that is later than the time in the id. One text, as each place of
+-- the key that is looked up costs the same again.
 -- name: queue_heads
 SELECT q.name, {epoch}, {head:0}, {head:1}, {head:2}, {head:3}, {head:4},
-  (SELECT r.job_id FROM {ready} r {by_primary} WHERE r.queue_id = q.id AND r.priority_order > 4
-   ORDER BY r.priority_order, r.job_id LIMIT 1),
-  (SELECT r.ready_at FROM {ready} r {by_primary} WHERE r.queue_id = q.id AND r.priority_order > 4
+  (SELECT {head_pair:r} FROM {ready} r {by_primary} WHERE r.queue_id = q.id AND r.priority_order > 4
    ORDER BY r.priority_order, r.job_id LIMIT 1)
 FROM {queues} q
-WHERE {has_ready}
+WHERE EXISTS (SELECT 1 FROM {ready} r {by_primary} WHERE r.queue_id = q.id)
   AND NOT EXISTS (SELECT 1 FROM {pauses} p WHERE p.kind = 1 AND p.id = q.id AND p.paused_at IS NOT NULL)

@@ -16,3 +16,6 @@ correlation = :value::text
 
 -- macro: position
 instr(@, :text::text)
+
+-- macro: head_pair
+concat(hex(@.job_id), ' ', coalesce(@.ready_at, ''))

@@ -32,3 +32,6 @@ WHERE queue_id IS NOT NULL
 -- name: ready_counts
 SELECT q.id, (SELECT count(*) FROM (SELECT 1 FROM {ready} r WHERE r.queue_id = q.id LIMIT :n::bigint) a)
 FROM {queues} q
+
+-- macro: head_pair
+replace(@.job_id::text, '-', '') || ' ' || coalesce(@.ready_at::text, '')
