@@ -22,6 +22,7 @@ __all__ = ["Overview", "Problem", "WorkerCounts", "overview_of", "recent_failure
 
 _FAILED, _GROUPS = 1_000, 10  # errors that are looked at, and groups that are shown
 _HOUR = 3600.0
+_UNCOUNTED = 70.0  # seconds: a minute is counted some seconds after it is over
 _SPIKE = 0.2  # share of the ended jobs of an hour that have failed, from which it is a problem
 _LEAST = 20  # ended jobs below which a share says nothing
 #: Seconds by which a queue is late, and by which it is very late; late ones that are named.
@@ -77,7 +78,7 @@ def overview_of(store: Store, *, lease: float) -> Overview:
     registered = store.workers.list()
     workers = _workers(registered, lease)
     ages = [] if counts.is_app_paused else store.queue_stats.ages()
-    window = Window.last(_HOUR, now.timestamp())
+    window = Window.last(_HOUR, now.timestamp() - _UNCOUNTED)
     series = series_of(window, store.statistics.summed(window))
     firing, mutes = store.alerts.firing(now.timestamp())
     alerts = [alert_json(mutes, alert) for alert in firing]

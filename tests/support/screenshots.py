@@ -21,10 +21,15 @@ _JOBS = 100_000
 _QUALITY, _MOST = 90, 150_000
 
 
+#: Milliseconds that the library of charts, and the layout of a graph, take to draw.
+_DRAWN = 1_500
+
+
 class _Picture(NamedTuple):
     name: str
     scheme: str
     path: Callable[[Hammerflow], str]
+    last: str  # what is drawn last
     width: int = 1280
 
 
@@ -38,8 +43,8 @@ def _workflow(app: Hammerflow) -> str:
 
 
 _PICTURES = (
-    _Picture("overview", "light", lambda _: "/"),
-    _Picture("workflow", "dark", _workflow, 1440),
+    _Picture("overview", "light", lambda _: "/", "canvas"),
+    _Picture("workflow", "dark", _workflow, "svg", 1440),
 )
 
 
@@ -64,7 +69,8 @@ def _taken(browser: Browser, address: str, picture: _Picture, path: str) -> byte
     with visit(browser, address, viewport=size, color_scheme=picture.scheme) as page:
         page.goto(path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-        page.wait_for_load_state("networkidle")
+        expect(page.locator(picture.last).first).to_be_visible()
+        page.wait_for_timeout(_DRAWN)
         return _shot(page)
 
 
