@@ -49,6 +49,12 @@ class Queues:
         """Names of all queues that the database knows, and numbers of those that it has lost."""
         return {name for _, name in self._database.rows("queue_names")} | self.unnamed()
 
+    def knows(self, name: str) -> bool:
+        """Whether :meth:`names` has a name; that of a row is found without reading ready jobs."""
+        return any(known == name for _, known in self._database.rows("queue_names")) or (
+            name in self.unnamed()
+        )
+
     def unnamed(self) -> set[str]:
         """Queues with ready jobs that have no row, because it was deleted or an older backup was
         restored: by their names where this process knows them, which it writes again, else by their

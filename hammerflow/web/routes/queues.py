@@ -132,7 +132,7 @@ def _pause(call: ApiCall[Any, PauseBody], kind: PauseKind, name: str) -> Paused:
 
 
 def _check(call: ApiCall[Any, Any], name: str) -> None:
-    if name not in call.backend.store.queues.names():
+    if not call.backend.store.queues.knows(name):
         raise JobNotFound(f"there is no queue {name!r}: see GET /api/queues")
 
 
