@@ -74,6 +74,13 @@ def test_a_replay_delivers_a_range_again(shop: Hammerflow, run: Run, endpoint: E
     assert len(endpoint.got) == 6
     words = ("webhook", "replay", "ops", "--from-position", "1", "--to-position", "2")
     assert "would deliver 1 event again" in said(run, *words, "--dry-run")
+    for range_, count in (
+        (("--from-time", "2020-01-01T00:00Z"), 3), (("--from-time", "2100-01-01T00:00Z"), 0),
+        (("--from-position", "0", "--to-time", "2020-01-01T00:00Z"), 0),
+        (("--from-time", "2020-01-01T00:00Z", "--to-time", "2100-01-01T00:00Z"), 3),
+    ):  # fmt: skip
+        answer = said(run, "--json", "webhook", "replay", "ops", *range_, "--dry-run")
+        assert json.loads(answer)["events"] == count
     said(run, *words, "--yes")
     drain(strict, queues=["_webhooks"])
     strict.close()
