@@ -1,4 +1,4 @@
-"""``hammerflow web``: the dashboard and the REST API on this machine."""
+"""``hammerflow web``: the dashboard and the REST API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hammerflow.cli.options import flag, number_option, seconds_option, shared, 
 from hammerflow.cli.session import Session
 from hammerflow.cli.web_server import web_server
 from hammerflow.cli.web_token import token
-from hammerflow.text import user_at_host
+from hammerflow.text import safe_repr, user_at_host
+from hammerflow.web.options import ServerOptions
 
 if TYPE_CHECKING:
     from hammerflow.web.backend import Backend
@@ -20,11 +21,20 @@ __all__ = ["command"]
 
 
 @click.group("web", invoke_without_command=True)
-@text_option("--host", default="127.0.0.1", help="The address to listen on, of this machine only.")
+@text_option(
+    "--host", default="127.0.0.1",
+    help="The address to listen on; everybody needs a token unless it is this machine's own.",
+)  # fmt: skip
 @number_option("--port", 0, 65535, default=8080, help="The port; 0 takes a free one.")
 @click.option(
     "--allowed-host", "hosts", multiple=True, metavar="NAME",
     help="Also answer for this name, as behind a tunnel; can be given several times.",
+)  # fmt: skip
+@text_option("--tls-cert", metavar="FILE", help="Serve HTTPS with this certificate (PEM).")
+@text_option("--tls-key", metavar="FILE", help="Its private key, unless it is in the same file.")
+@click.option(
+    "--proxy", "proxies", multiple=True, metavar="ADDRESS",
+    help="Believe X-Forwarded-For and -Proto from this proxy; can be given several times.",
 )  # fmt: skip
 @seconds_option("--for", "seconds", help="End after this many seconds [default: no limit].")
 @flag("--read-only", help="Nobody may change anything.")
@@ -34,25 +44,42 @@ def command(
     host: str,
     port: int,
     hosts: tuple[str, ...],
+    tls_cert: str | None,
+    tls_key: str | None,
+    proxies: tuple[str, ...],
     seconds: float | None,
     read_only: bool,
 ) -> None:
-    """Serve the dashboard and the REST API on this machine until Ctrl-C.
+    """Serve the dashboard and the REST API until Ctrl-C.
 
-    It prints a link that logs one browser in, once, within ten minutes. /api/openapi.json describes
-    the API. Without an app (-A) it shows and changes jobs, but cannot enqueue any.
+    On this machine it prints a link that logs one browser in, once, within ten minutes. Elsewhere
+    (--host 0.0.0.0), browsers log in with a token of "hammerflow web token create".
+    /api/openapi.json describes the API. Without an app (-A) it shows and changes jobs, but cannot
+    enqueue any.
 
     \b
     Examples:
       hammerflow -A shop:app web
       hammerflow --database postgresql://localhost/shop web --port 0 --read-only
+      hammerflow -A shop:app web --host 0.0.0.0 --tls-cert web.pem --tls-key web.key
     """
     if click.get_current_context().invoked_subcommand is not None:
         return
+    options = ServerOptions(
+        host, port, hosts, tls_cert, tls_key, proxies, is_read_only=read_only, seconds=seconds
+    )
+    if not options.is_local and tls_cert is None and not proxies:
+        session.warn(
+            f"{safe_repr(host, 80)} is served without TLS: whoever is on the way can read tokens "
+            "and jobs; give --tls-cert, or name the --proxy that has it"
+        )
     serve = web_server("hammerflow web")
 
-    def tell(link: str) -> None:
-        session.tell({"link": link}, f"open {link}")
+    def tell(address: str, is_link: bool) -> None:
+        if is_link:
+            session.tell({"link": address}, f"open {address}")
+        else:
+            session.tell({"url": address}, f"serving {address}: log in with a token")
 
     with contextlib.ExitStack() as opened:
         backend: Backend
@@ -61,10 +88,7 @@ def command(
             _ = backend.store  # its database is checked before anybody is let in
         else:
             backend = opened.enter_context(session.backend())
-        serve(
-            backend, host=host, port=port, hosts=hosts, user=user_at_host(),
-            is_read_only=read_only, seconds=seconds, tell=tell,
-        )  # fmt: skip
+        serve(backend, options, user=user_at_host(), tell=tell)
 
 
 command.add_command(token)

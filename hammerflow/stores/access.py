@@ -14,7 +14,7 @@ from hammerflow.ids import first_id_at, new_id
 from hammerflow.stores.database import Database
 from hammerflow.text import storable
 
-__all__ = ["Access", "AuditEntry", "TokenRow"]
+__all__ = ["Access", "AuditEntry", "TokenRow", "token_hash"]
 
 #: What a token begins with, so that scanners of secrets know it.
 _PREFIX = "hf_"
@@ -69,7 +69,7 @@ class Access:
         """
         token, id_ = _PREFIX + secrets.token_urlsafe(32), new_id()
         self._database.run(
-            "token_insert", id=id_, name=name, hash=_hash(token), role=role,
+            "token_insert", id=id_, name=name, hash=token_hash(token), role=role,
             sees_values=int(sees_values), by=storable(by), expires_in=expires_in,
         )  # fmt: skip
         return id_, token
@@ -86,12 +86,12 @@ class Access:
         """End a token; False if it was ended before."""
         return self._database.run("token_revoke", id=id_) > 0
 
-    def find(self, token: str) -> TokenRow | None:
-        """The row of a token that holds now; None for any other text.
+    def find(self, hashed: str) -> TokenRow | None:
+        """The row of a token that holds now, by its hash; None if there is none.
 
-        It is looked up by its hash, so that the time which that takes says nothing of a token.
+        The time that the look-up takes says nothing of the token.
         """
-        row = self._database.first("token_of", hash=_hash(token))
+        row = self._database.first("token_of", hash=hashed)
         if row is None:
             return None
         found, now = _token(row), time.monotonic()
@@ -140,7 +140,8 @@ class Access:
         return self._database.run("audit_prune", before=before)
 
 
-def _hash(token: str) -> str:
+def token_hash(token: str) -> str:
+    """What the database keeps of a token."""
     # A token has 256 random bits: nothing is gained by a slow hash, as for passwords.
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 

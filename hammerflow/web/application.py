@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 import json
@@ -28,6 +27,7 @@ from hammerflow import __version__
 from hammerflow.web.access import Principal
 from hammerflow.web.backend import Backend
 from hammerflow.web.clients import CLIENT, TYPES
+from hammerflow.web.guard import read_body
 from hammerflow.web.headers import HEADERS as _HEADERS
 from hammerflow.web.idempotency import answer_once, key_of
 from hammerflow.web.openapi import describe
@@ -52,7 +52,7 @@ _JSON = "application/json"
 
 def create_application(
     backend: Backend, *, authorize: Authorize, title: str, more: Sequence[StarletteRoute] = (),
-    streams: bool = True, threads: int | None = _THREADS,
+    ways: str = "", streams: bool = True, threads: int | None = _THREADS,
 ) -> Starlette:  # fmt: skip
     """The ASGI app.
 
@@ -60,6 +60,7 @@ def create_application(
         authorize: asked of every request.
         title: what the API's description is headed with.
         more: routes besides, as those of a log-in.
+        ways: how a browser logs in by them: ``link``, ``token``, or both.
         threads: handlers that run at a time; None where each request has an event loop of its own.
         streams: whether the server can stream: one of WSGI would lose a thread to each client.
     """
@@ -78,7 +79,7 @@ def create_application(
         StarletteRoute("/api/openapi.json", openapi),
         *(StarletteRoute(f"/client/{file.name}", _file(file)) for file in (CLIENT, TYPES)),
         *more,
-        *Pages().routes(),
+        *Pages(ways).routes(),
     ]
     return Starlette(
         routes=routes,
@@ -212,23 +213,11 @@ def _query(request: Request, wanted: type[msgspec.Struct]) -> Any:
 
 
 async def _body(request: Request) -> bytes:
-    """What was sent; read with bounds, as a client may send slowly or without end."""
+    """What was sent, which must be JSON."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _JSON:
         raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {_JSON}")
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(_SLOWEST_BODY):
-            async for part in request.stream():
-                size += len(part)
-                if size > _LARGEST_BODY:
-                    detail = f"send {_LARGEST_BODY:,} bytes or fewer"
-                    raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-                parts.append(part)
-    except TimeoutError:
-        detail = f"send the body within {_SLOWEST_BODY:g} s"
-        raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, detail) from None
-    return b"".join(parts)
+    return await read_body(request, largest=_LARGEST_BODY, within=_SLOWEST_BODY)
 
 
 def _decoded(sent: bytes, wanted: type[msgspec.Struct]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
 from collections.abc import Collection
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -11,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hammerflow.web.problems import RequestRefused, problem_response
 
-__all__ = ["HostCheck", "check_origin", "host_name"]
+__all__ = ["HostCheck", "check_origin", "host_name", "read_body"]
 
 #: Set by our own pages and clients; a form of another site cannot send it without asking first.
 _HEADER = "x-hammerflow"
@@ -34,18 +36,20 @@ class HostCheck:
 
     Args:
         hosts: the names by which this server may be called.
+        any_address: it may also be called by any IP address, as nobody else can own one.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: Collection[str], *, any_address: bool = False) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
+        self._any_address = any_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "http":
             given = [value for name, value in scope["headers"] if name == b"host"]
             host = host_name(given[0].decode("latin-1")) if len(given) == 1 else ""
-            if host not in self._hosts:
+            if host not in self._hosts and not (self._any_address and _is_address(host)):
                 detail = (
                     f"this server does not answer for the host {host!r}: "
                     "name it with --allowed-host if it is meant to"
@@ -54,6 +58,39 @@ class HostCheck:
                 await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def read_body(request: Request, *, largest: int, within: float) -> bytes:
+    """What was sent; a client may send slowly or without end.
+
+    Args:
+        largest: bytes.
+        within: seconds.
+
+    Raises:
+        RequestRefused: it was more, or took longer.
+    """
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(within):
+            async for part in request.stream():
+                size += len(part)
+                if size > largest:
+                    detail = f"send {largest:,} bytes or fewer"
+                    raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+                parts.append(part)
+    except TimeoutError:
+        detail = f"send the body within {within:g} s"
+        raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, detail) from None
+    return b"".join(parts)
 
 
 def check_origin(request: Request) -> None:

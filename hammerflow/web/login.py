@@ -1,12 +1,14 @@
-"""Login: the one-time link of a server on this machine, and the sessions that begin with it."""
+"""Login: the sessions of browsers, which begin with a one-time link or with a token."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -14,34 +16,46 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from hammerflow.web.access import Principal
-from hammerflow.web.guard import check_origin
+from hammerflow.web.guard import check_origin, read_body
+from hammerflow.web.headers import HEADERS
 from hammerflow.web.problems import RequestRefused, problem_response
+from hammerflow.web.tokens import TokenCheck
 
-__all__ = ["COOKIE", "LocalLogin"]
+__all__ = ["COOKIE", "BrowserLogin"]
 
 COOKIE = "hammerflow_session"
 #: Seconds for which the link can be used, and for which a session lasts.
 _LINK, _SESSION = 600.0, 12 * 3600.0
 #: Sessions at a time; a further one ends the oldest.
-_MOST = 32
+_MOST = 1_000
+#: Bytes of a request to log in, and seconds that it may take to arrive.
+_LARGEST, _SLOWEST = 4_096, 10.0
 
 
-class LocalLogin:
-    """Lets in whoever opens the link that the server has printed, once.
+class BrowserLogin:
+    """Lets browsers in: the first that opens the printed link, and those that send a token.
 
-    The link's code and the sessions live in this process and end with it. They are compared in
-    constant time; a session is kept as the hash of what its cookie holds.
+    The link's code and the sessions live in this process and end with it. Codes are compared in
+    constant time; a session is kept as the hash of what its cookie holds, and ends with its token.
 
     Args:
-        who: who that is.
+        linked: who opens the link; None: there is none.
+        tokens: knows whose a token is; None: no token is taken.
     """
 
-    def __init__(self, who: Principal) -> None:
-        self._who = who
-        self._code: str | None = secrets.token_urlsafe(32)
+    def __init__(self, linked: Principal | None, tokens: TokenCheck | None = None) -> None:
+        self._linked = linked
+        self._tokens = tokens
+        self._code = None if linked is None else secrets.token_urlsafe(32)
         self._until = time.monotonic() + _LINK
-        self._sessions: dict[bytes, float] = {}
+        self._sessions: dict[bytes, tuple[float, Principal | str]] = {}  # or a token's hash
         self._lock = threading.Lock()
+
+    @property
+    def ways(self) -> str:
+        """How a browser may log in, as the page is told: ``link``, ``token``, or both."""
+        ways = {"link": self._linked, "token": self._tokens}
+        return " ".join(name for name, way in ways.items() if way is not None)
 
     def path(self) -> str:
         """The path of the link."""
@@ -50,7 +64,8 @@ class LocalLogin:
     def routes(self) -> list[Route]:
         """What it serves itself."""
         return [
-            Route("/login", self._log_in, methods=["GET"]),
+            Route("/login", self._open_link, methods=["GET"]),
+            Route("/login", self._take_token, methods=["POST"]),
             Route("/logout", self._log_out, methods=["POST"]),
         ]
 
@@ -61,35 +76,54 @@ class LocalLogin:
             RequestRefused: a page of another site has sent the request.
         """
         cookie = request.cookies.get(COOKIE)
-        if cookie is None or not self._is_known(cookie):
+        with self._lock:
+            until, holder = self._sessions.get(_hash(cookie or ""), (0.0, None))
+        if holder is None or time.monotonic() > until:
             return None
         check_origin(request)
-        return self._who
+        if isinstance(holder, Principal) or self._tokens is None:
+            return holder if isinstance(holder, Principal) else None
+        return await self._tokens.holder(holder)
 
-    def _is_known(self, cookie: str) -> bool:
-        with self._lock:
-            until = self._sessions.get(_hash(cookie))
-            return until is not None and time.monotonic() < until
-
-    async def _log_in(self, request: Request) -> Response:
+    async def _open_link(self, request: Request) -> Response:
         given = request.query_params.get("code", "")
         with self._lock:
-            code, now = self._code, time.monotonic()
+            code = self._code
             is_right = code is not None and hmac.compare_digest(given.encode(), code.encode())
-            if not is_right or now > self._until:
+            if not is_right or time.monotonic() > self._until or self._linked is None:
                 detail = "this link was used already or is too old: start the server again"
                 return problem_response(HTTPStatus.FORBIDDEN, detail)
             self._code = None
-            cookie = secrets.token_urlsafe(32)
-            self._sessions[_hash(cookie)] = now + _SESSION
+        answer = RedirectResponse(request.scope.get("root_path", "") + "/", 303)
+        self._begin(request, answer, self._linked)
+        return answer
+
+    async def _take_token(self, request: Request) -> Response:
+        try:
+            check_origin(request)
+            sent = await _sent(request)
+            found = None if self._tokens is None else await self._tokens.check(
+                request, str(sent.get("token", ""))
+            )  # fmt: skip
+        except RequestRefused as refused:
+            return problem_response(refused.status, refused.detail, dict(HEADERS))
+        if found is None:
+            detail = "this token does not hold: make one with hammerflow web token create NAME"
+            return problem_response(HTTPStatus.FORBIDDEN, detail, dict(HEADERS))
+        answer = Response(status_code=204, headers=dict(HEADERS))
+        self._begin(request, answer, found[0])
+        return answer
+
+    def _begin(self, request: Request, answer: Response, holder: Principal | str) -> None:
+        cookie = secrets.token_urlsafe(32)
+        with self._lock:
+            self._sessions[_hash(cookie)] = time.monotonic() + _SESSION, holder
             while len(self._sessions) > _MOST:
                 del self._sessions[next(iter(self._sessions))]
-        answer = RedirectResponse(request.scope.get("root_path", "") + "/", 303)
         answer.set_cookie(
             COOKIE, cookie, max_age=int(_SESSION), httponly=True, samesite="strict",
             secure=request.url.scheme == "https", path=request.scope.get("root_path", "") or "/",
         )  # fmt: skip
-        return answer
 
     async def _log_out(self, request: Request) -> Response:
         try:
@@ -99,9 +133,19 @@ class LocalLogin:
         with self._lock:
             self._sessions.pop(_hash(request.cookies.get(COOKIE, "")), None)
         answer = Response(status_code=204)
-        answer.delete_cookie(COOKIE)
+        answer.delete_cookie(COOKIE, path=request.scope.get("root_path", "") or "/")
         return answer
 
 
+async def _sent(request: Request) -> Mapping[str, object]:
+    """The small JSON object that was sent; an empty one for anything else."""
+    data = await read_body(request, largest=_LARGEST, within=_SLOWEST)
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _hash(cookie: str) -> bytes:
-    return hashlib.sha256(cookie.encode()).digest()
+    return hashlib.sha256(cookie.encode("utf-8", "replace")).digest()

@@ -45,9 +45,13 @@ class Pages:
     """The dashboard: one page whose code shows what its path names, and the files of that code.
 
     The files are read once. They are public: nothing of the database is in them.
+
+    Args:
+        ways: how a browser logs in, for the page that says so.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ways: str = "") -> None:
+        self._ways = ways
         self._files = dict(_read(files("hammerflow.web") / "static"))
         digest = hashlib.blake2b(digest_size=8)
         for name in sorted(self._files):
@@ -79,7 +83,7 @@ class Pages:
             for name in _PRELOADED
         )  # fmt: skip
         text = self._files["index.html"].content.decode()
-        for mark, value in (("BASE", base), ("STATIC", static)):
+        for mark, value in (("BASE", base), ("STATIC", static), ("LOGIN", self._ways)):
             text = text.replace("{" + mark + "}", html.escape(value))
         text = text.replace("{PRELOADS}", preloads)
         return Response(text, 200 if is_page else 404, dict(HEADERS), _TYPES["html"])

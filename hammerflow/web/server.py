@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import uvicorn
 
@@ -16,8 +16,9 @@ from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
 from hammerflow.web.backend import Backend
 from hammerflow.web.guard import HostCheck
-from hammerflow.web.login import LocalLogin
-from hammerflow.web.tokens import TokenLogin
+from hammerflow.web.login import BrowserLogin
+from hammerflow.web.options import ServerOptions
+from hammerflow.web.tokens import TokenCheck, TokenLogin
 
 __all__ = ["serve"]
 
@@ -28,61 +29,63 @@ _CONNECTIONS, _KEEP_ALIVE = 2_000, 30
 
 
 def serve(
-    backend: Backend, *, host: str, port: int, hosts: Collection[str], user: str,
-    is_read_only: bool, seconds: float | None, tell: Callable[[str], None],
-) -> None:  # fmt: skip
+    backend: Backend, options: ServerOptions, *, user: str, tell: Callable[[str, bool], None]
+) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     Args:
-        host: the address to listen at, on this machine only.
-        port: 0 takes a free one.
-        hosts: further names by which it may be called, as behind a tunnel.
         user: who opens the link.
-        is_read_only: nobody may change anything.
-        seconds: end after this time; None for no limit.
-        tell: gets the link once it can be opened.
+        tell: called once it can be opened: with the link that logs in a browser, or with the
+            server's address, where browsers log in with a token; and whether it is a link.
 
     Raises:
-        ConfigError: the address is not one of this machine's own, or is taken.
+        ConfigError: the address cannot be listened at, or the certificate cannot be used.
     """
-    if not _is_loopback(host):
-        raise ConfigError(
-            f"web listens on this machine only, and not at {safe_repr(host, 80)}: use "
-            "127.0.0.1, and an SSH tunnel or a proxy with a log-in of its own before it"
-        )
-    login = LocalLogin(Principal(user, Role.READ if is_read_only else Role.ADMIN, sees_values=True))
+    most = Role.READ if options.is_read_only else Role.ADMIN
+    tokens = TokenCheck(backend.store.access, most)
+    linked = Principal(user, most, sees_values=True) if options.is_local else None
+    login = BrowserLogin(linked, tokens)
     app = create_application(
-        backend,
-        authorize=TokenLogin(backend.store.access, login.authorize).authorize,
-        title="hammerflow",
-        more=login.routes(),
-    )
-    bound = _bind(host, port)
-    port = bound.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
-    tell(f"http://{shown}:{port}{login.path()}")
+        backend, authorize=TokenLogin(tokens, login.authorize).authorize, title="hammerflow",
+        more=login.routes(), ways=login.ways,
+    )  # fmt: skip
+    names = {*_LOCAL, *(name.lower() for name in (options.host, *options.hosts))}
+    if not options.is_local:
+        names.add(socket.gethostname().lower())
     config = uvicorn.Config(
-        HostCheck(app, {*_LOCAL, host.lower(), *(name.lower() for name in hosts)}),
+        HostCheck(app, names, any_address=not options.is_local),
         log_config=None, access_log=False, lifespan="off", server_header=False,
         limit_concurrency=_CONNECTIONS, timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=5, proxy_headers=False,
+        timeout_graceful_shutdown=5, proxy_headers=bool(options.proxies),
+        forwarded_allow_ips=list(options.proxies), ssl_certfile=options.certificate,
+        ssl_keyfile=options.key,
     )  # fmt: skip
+    _load(config, options)
+    bound = _bind(options.host, options.port)
+    scheme = "http" if options.certificate is None else "https"
+    shown = f"[{options.host}]" if ":" in options.host else options.host
+    address = f"{scheme}://{shown}:{bound.getsockname()[1]}"
+    tell(address + login.path() if options.is_local else address, options.is_local)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     server = uvicorn.Server(config)
-    if seconds is not None:
-        timer = threading.Timer(seconds, setattr, (server, "should_exit", True))
+    if options.seconds is not None:
+        timer = threading.Timer(options.seconds, setattr, (server, "should_exit", True))
         timer.daemon = True
         timer.start()
     server.run(sockets=[bound])
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+def _load(config: uvicorn.Config, options: ServerOptions) -> None:
+    """Have the certificate read, before anybody is told that the server is there."""
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        config.load()
+    except (OSError, ssl.SSLError, ValueError) as error:
+        given = filter(None, (options.certificate, options.key))
+        files = " and ".join(safe_repr(file, 200) for file in given)
+        raise ConfigError(
+            f"web cannot use the certificate in {files}: {error}: it takes PEM files of a "
+            "certificate and of its private key without a password"
+        ) from None
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -90,9 +93,10 @@ def _bind(host: str, port: int) -> socket.socket:
         bound = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"web cannot listen at {host} port {port}: {error.strerror or error}"
+            f"web cannot listen at {safe_repr(host, 80)} port {port}: {reason}"
         ) from None
     # Connections inherit it. Without it each answer waits 40 ms for the client's acknowledgement of
     # its head; asyncio sets it for sockets that it has made itself only.

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from hammerflow import Hammerflow
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
-from hammerflow.web.tokens import TokenLogin
+from hammerflow.web.tokens import TokenCheck, TokenLogin
 from tests.web.conftest import served
 
 
@@ -24,7 +24,7 @@ def url(busy: Hammerflow) -> Iterator[str]:
     async def nobody(request: Request) -> Principal | None:
         return None
 
-    login = TokenLogin(busy.store.access, nobody)
+    login = TokenLogin(TokenCheck(busy.store.access), nobody)
     with served(create_application(busy, authorize=login.authorize, title="shop")) as address:
         yield address
 

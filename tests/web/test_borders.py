@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +20,7 @@ import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.web import application
+from hammerflow.web.access import Role
 from hammerflow.web.guard import host_name
 from hammerflow.web.server import _bind
 from tests.cli.conftest import HAMMERFLOW, environment
@@ -38,8 +42,10 @@ def _web(database: str, *options: str) -> Iterator[str]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
     try:
         assert process.stdout is not None
-        found = re.fullmatch(r"open (http://127\.0\.0\.1:\d+/login\?code=\S+)\n",
-                             process.stdout.readline())  # fmt: skip
+        found = re.fullmatch(
+            r"(?:open|serving) (https?://[\d.]+:\d+(?:/login\?code=\S+)?)(: log in .*)?\n",
+            process.stdout.readline(),
+        )
         assert found is not None
         yield found[1]
         process.send_signal(signal.SIGTERM)
@@ -114,14 +120,72 @@ def test_hosts_are_read_from_any_header() -> None:
         assert host_name(odd) not in ("localhost", "127.0.0.1", "::1")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "nonsense"])
-def test_only_this_machine_is_listened_on(sqlite_shop: str, host: str) -> None:
-    command = [*HAMMERFLOW, "--database", sqlite_shop, "web", "--port", "0", "--host", host]
-    ran = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=environment(), timeout=60
-    )
-    assert ran.returncode != 0
-    assert "web listens on this machine only" in ran.stderr
+def _token(database: str, *, role: Role = Role.ADMIN) -> tuple[str, str]:
+    """A new token, and its id."""
+    with contextlib.closing(Hammerflow("shop", database=database)) as app:
+        id_, token = app.store.access.create(
+            "ops", role, sees_values=False, expires_in=None, by="test"
+        )
+    return token, str(uuid.UUID(bytes=id_))
+
+
+def test_elsewhere_everybody_logs_in_with_a_token(sqlite_shop: str) -> None:
+    token, token_id = _token(sqlite_shop)
+    own, every = {"x-hammerflow": "1"}, "0.0.0.0"
+    with (
+        _web(sqlite_shop, "--host", every) as url,
+        httpx.Client(base_url=url.replace(every, "127.0.0.1")) as browser,
+    ):
+        assert 'data-login="token"' in browser.get("/").text
+        assert browser.get("/api/jobs").status_code == 401
+        assert browser.get("/login?code=None").status_code == 403
+        assert browser.post("/login", json={"token": token}).status_code == 403  # another site
+        for wrong in ({"token": token[:-1]}, {"token": None}, ["x"], {}):
+            assert browser.post("/login", json=wrong, headers=own).status_code == 403
+        assert browser.post("/login", content=b"x" * 9_999, headers=own).status_code == 413
+        assert browser.post("/login", json={"token": token}, headers=own).status_code == 204
+        assert browser.get("/api/session").json()["name"] == "token ops"
+        assert browser.get("/api/jobs", headers={"host": "evil.example"}).status_code == 421
+        assert browser.get("/api/jobs", headers={"host": "10.2.3.4"}).status_code == 200
+        assert browser.delete(f"/api/tokens/{token_id}", headers=own).status_code == 200
+        assert browser.get("/api/jobs").status_code == 401  # the session ends with its token
+
+
+def test_a_token_gives_no_more_than_the_server(sqlite_shop: str) -> None:
+    token, _ = _token(sqlite_shop)
+    with _web(sqlite_shop, "--read-only") as link:
+        answer = httpx.post(
+            f"{link.partition('/login')[0]}/api/app/pause", json={},
+            headers={"authorization": f"Bearer {token}"},
+        )  # fmt: skip
+    assert answer.status_code == 403
+
+
+def test_guesses_are_counted_by_the_client_s_address_behind_a_proxy(sqlite_shop: str) -> None:
+    with _web(sqlite_shop, "--proxy", "127.0.0.0/8") as link:
+        url = link.partition("/login")[0] + "/api/jobs"
+
+        def guess(client: str) -> int:
+            headers = {"authorization": "Bearer hf_no", "x-forwarded-for": client}
+            return httpx.get(url, headers=headers).status_code
+
+        assert [guess("192.0.2.1") for _ in range(11)] == [401] * 10 + [429]
+        assert guess("192.0.2.2") == 401
+
+
+def test_https_is_served_with_a_certificate(sqlite_shop: str, tmp_path: Path) -> None:
+    cert, key = tmp_path / "web.pem", tmp_path / "web.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tls = ("--tls-cert", str(cert), "--tls-key", str(key))
+    context = ssl.create_default_context(cafile=cert)
+    with _web(sqlite_shop, *tls) as link, httpx.Client(verify=context) as browser:
+        assert link.startswith("https://")
+        assert "secure" in browser.get(link).headers["set-cookie"].lower()
 
 
 def test_bodies_are_bounded(

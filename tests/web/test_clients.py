@@ -58,13 +58,13 @@ def url(busy: Hammerflow) -> object:
 
     from hammerflow.web.access import Principal
     from hammerflow.web.application import create_application
-    from hammerflow.web.tokens import TokenLogin
+    from hammerflow.web.tokens import TokenCheck, TokenLogin
     from tests.web.conftest import served
 
     async def nobody(request: Request) -> Principal | None:
         return None
 
-    login = TokenLogin(busy.store.access, nobody)
+    login = TokenLogin(TokenCheck(busy.store.access), nobody)
     with served(create_application(busy, authorize=login.authorize, title="shop")) as address:
         yield address
 

@@ -33,7 +33,8 @@ from hammerflow.jobs.outcome import Cancelled
 from hammerflow.testing import drain
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
-from hammerflow.web.login import LocalLogin
+from hammerflow.web.login import BrowserLogin
+from hammerflow.web.tokens import TokenCheck
 from tests.support.vendored import FOLDER, RELEASES
 from tests.support.waiting import until
 from tests.web.browsing import chromium, complaints, dashboard, grave_faults, settled, visit
@@ -353,7 +354,7 @@ def test_what_a_role_may_not_do_is_not_offered(stage: Stage, role: Role) -> None
 
 def test_the_link_lets_in_once_and_a_reader_is_refused(stage: Stage) -> None:
     """The session of one-time links, as of ``hammerflow web --read-only``."""
-    login = LocalLogin(Principal("bob", Role.READ, sees_values=True))
+    login = BrowserLogin(Principal("bob", Role.READ, sees_values=True))
     server = create_application(
         stage.app, authorize=login.authorize, title="shop", more=login.routes()
     )
@@ -368,6 +369,28 @@ def test_the_link_lets_in_once_and_a_reader_is_refused(stage: Stage) -> None:
             method: "POST", body: "{}",
             headers: {"content-type": "application/json", "x-hammerflow": "1"}})).status""")
         assert refused == 403
+
+
+def test_a_browser_logs_in_with_a_token_and_out(stage: Stage) -> None:
+    """As at ``hammerflow web --host 0.0.0.0``."""
+    tokens = TokenCheck(stage.app.store.access)
+    _, token = stage.app.store.access.create(
+        "ci", Role.READ, sees_values=False, expires_in=None, by="test"
+    )
+    login = BrowserLogin(None, tokens)
+    server = create_application(
+        stage.app, authorize=login.authorize, title="shop", more=login.routes(), ways=login.ways
+    )
+    with served(server) as address, visit(stage.browser, address) as page:
+        page.goto("/settings")
+        page.get_by_label("Token").fill("hf_wrong")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_contain_text("this token does not hold")
+        page.get_by_label("Token").fill(token)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_text("You are token ci: read")).to_be_visible()
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_label("Token")).to_be_visible()
 
 
 def test_markup_in_names_and_errors_is_text(stage: Stage, page: Page) -> None:

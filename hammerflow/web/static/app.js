@@ -1,5 +1,5 @@
 // The frame of all pages: navigation, search, keyboard; and which page an address shows.
-import { begun, useBusy, useRead } from "./lib/api.js";
+import { begun, send, useBusy, useRead } from "./lib/api.js";
 import { count, counted, zone } from "./lib/format.js";
 import { html, render, useEffect, useState } from "./lib/html.js";
 import { useLive, useTick } from "./lib/live.js";
@@ -138,7 +138,21 @@ function App() {
   return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.querySelector("main").focus(); }}>Skip to the page</a><div class="app"><${Side} session=${session} /><div><${Top} session=${session} /><main id="main" tabindex="-1" aria-busy=${isBusy}>${isOut ? html`<${LoggedOut} />` : html`<${Trouble} problem=${problem} />${page === null ? html`<${Missing} />` : Page && session ? html`<${Page} key=${here()} parts=${parts} session=${session} may=${may} />` : ""}`}</main></div></div><${Toasts} /><${Question} />`;
 }
 
-const LoggedOut = () => html`<h1>You are not logged in</h1><p class="sub">Open the link that <code>hammerflow web</code> has printed. It works once; start the server again for a new one.</p>`;
+function LoggedOut() {
+  const [problem, setProblem] = useState(null);
+  const ways = document.documentElement.dataset.login.split(" ");
+  const enter = async (event) => {
+    event.preventDefault();
+    const token = new FormData(event.target).get("token");
+    try {
+      await send("POST", "/login", { token });
+      location.reload();
+    } catch (refused) {
+      setProblem(refused);
+    }
+  };
+  return html`<h1>You are not logged in</h1>${ways.includes("link") ? html`<p class="sub">Open the link that <code>hammerflow web</code> has printed. It works once; start the server again for a new one.</p>` : ""}${ways.includes("token") ? html`<form class="card" onSubmit=${enter}><label class="field"><span>${ways.includes("link") ? "Or log in with a token" : "Token"}, which <code>hammerflow web token create</code> prints</span><input name="token" type="password" autocomplete="current-password" required /></label><${Trouble} problem=${problem} /><button class="btn">Log in</button></form>` : ""}${ways[0] ? "" : html`<p class="sub">Log in to the site that shows this page, and open it again.</p>`}`;
+}
 
 const theme = localStorage.getItem("hammerflow.theme");
 if (theme) document.documentElement.dataset.theme = theme;
