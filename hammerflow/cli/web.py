@@ -54,8 +54,8 @@ def command(
 
     On this machine it prints a link that logs one browser in, once, within ten minutes. Elsewhere
     (--host 0.0.0.0), browsers log in with a token of "hammerflow web token create".
-    /api/openapi.json describes the API. Without an app (-A) it shows and changes jobs, but cannot
-    enqueue any.
+    /api/openapi.json describes the API. Without an app (-A) it shows and changes jobs, and enqueues
+    calls of tasks that a live worker serves.
 
     \b
     Examples:
