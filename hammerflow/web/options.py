@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from hammerflow.errors import ConfigError
 from hammerflow.text import safe_repr
 
 __all__ = ["ServerOptions"]
+
+#: A name with a letter: systems take numbers for addresses, and nothing at all for every address.
+_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,11 @@ class ServerOptions:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
+        if _address(self.host) is None and not _NAME.fullmatch(self.host):
+            raise ConfigError(
+                f"--host must be an IP address or the name of this machine, not "
+                f"{safe_repr(self.host, 80)}"
+            )
         if self.key is not None and self.certificate is None:
             raise ConfigError("web has a --tls-key without a certificate: give --tls-cert, too")
         for proxy in self.proxies:
@@ -53,9 +62,12 @@ class ServerOptions:
     @property
     def is_local(self) -> bool:
         """Whether only this machine can connect: then whoever started the server gets a link."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        address = _address(self.host)
+        return self.host == "localhost" if address is None else address.is_loopback
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

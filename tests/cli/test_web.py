@@ -15,6 +15,7 @@ from tests.cli.conftest import Run
         (("--proxy", "nonsense"), "a --proxy must be an IP address or a network"),
         (("--host", "192.0.2.1"), "cannot listen at '192.0.2.1'"),
         (("--host", "x" * 70), "cannot listen at 'xx"),
+        (("--host", "0"), "--host must be an IP address or the name of this machine"),
     ],
 )
 def test_what_cannot_be_served_is_refused(
