@@ -11,7 +11,7 @@ from hammerflow.cli.options import flag, number_option, seconds_option, shared, 
 from hammerflow.cli.session import Session
 from hammerflow.cli.web_server import web_server
 from hammerflow.cli.web_token import token
-from hammerflow.text import safe_repr, user_at_host
+from hammerflow.text import user_at_host
 from hammerflow.web.options import ServerOptions
 
 if TYPE_CHECKING:
@@ -68,11 +68,6 @@ def command(
     options = ServerOptions(
         host, port, hosts, tls_cert, tls_key, proxies, is_read_only=read_only, seconds=seconds
     )
-    if not options.is_local and tls_cert is None and not proxies:
-        session.warn(
-            f"{safe_repr(host, 80)} is served without TLS: whoever is on the way can read tokens "
-            "and jobs; give --tls-cert, or name the --proxy that has it"
-        )
     serve = web_server("hammerflow web")
 
     def tell(address: str, is_link: bool) -> None:
@@ -80,6 +75,11 @@ def command(
             session.tell({"link": address}, f"open {address}")
         else:
             session.tell({"url": address}, f"serving {address}: log in with a token")
+            if tls_cert is None and not proxies:
+                session.warn(
+                    "it is served without TLS, so whoever is on the way can read tokens and jobs: "
+                    "give --tls-cert, or name the --proxy that has it"
+                )
 
     with contextlib.ExitStack() as opened:
         backend: Backend
