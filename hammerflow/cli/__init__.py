@@ -45,7 +45,7 @@ COMMANDS = {
     "webhook": "Add, list, test, replay and remove webhooks: each event as a signed request.",
     "relay": "Deliver events to the sinks until SIGTERM or Ctrl-C.",
     "alert": "List alerts, set their rules, mute them, and say who is told.",
-    "web": "Serve the dashboard and the REST API on this machine until Ctrl-C.",
+    "web": "Serve the dashboard and the REST API until Ctrl-C.",
     "spawn": "List, count and draw what jobs have spawned.",
     "batch": "Create, list, show, retry, cancel and export batches.",
     "workflow": "Create, list, show, draw and control workflows.",
