@@ -79,6 +79,7 @@ VIEWS = (
     "workflow status {batch}",
     "archive list",
     "job list --trace-id 0af7651916cd43dd8448eb211c80319c",
+    "job purge --task nowhere --dry-run",
     "job list --correlation-id order-7",
     "doctor",
 )
