@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -57,6 +57,7 @@ class JobFilter:
 
     Attributes:
         error: the type of its last error, or a part of the message.
+        says: what of a message is searched; None: all of it.
         argument: a part of its call as ``job show`` writes it.
         since: it ended, or was enqueued if it has not ended, at this time or later.
         until: likewise, before this time.
@@ -66,6 +67,7 @@ class JobFilter:
 
     dependency: DependencyStatus | None = None
     error: str | None = None
+    says: Callable[[str], str] | None = None
     argument: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -124,7 +126,11 @@ class JobFilter:
         if error is None or self.error is None:
             return False
         type_, message = error
-        return self.error in (type_, type_.rpartition(".")[2]) or self.error in message
+        if self.error in (type_, type_.rpartition(".")[2]):
+            return True
+        if self.says is None or not (self.error in message or "*" in self.error):
+            return self.error in message
+        return self.error in self.says(message)
 
 
 _ANY = JobFilter()

@@ -62,6 +62,21 @@ class ShownTexts:
         the lines of its message cannot be told apart any more."""
         return self._redaction.text(text) if self.sees_values else text.partition(": ")[0]
 
+    def call(self, text: str) -> str:
+        """A call in one line, ``shop.resize(42)``: without its arguments for who sees no values."""
+        if self.sees_values:
+            return self._redaction.text(text)
+        name, bracket, _ = text.partition("(")
+        return f"{name}(...)" if bracket else text
+
+    def fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Headers, metadata, the options of a sink: what their names hide, nobody sees."""
+        found = self._redaction.value(dict(fields))
+        return {
+            name: self._redaction.text(one) if isinstance(one, str) else one
+            for name, one in found.items()
+        }
+
     def event(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The data of an event."""
         found: dict[str, Any] = self._redaction.value(dict(data))

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hammerflow import Hammerflow
+from hammerflow import Hammerflow, Workflow
 from hammerflow.admin.redaction import Redaction
 from hammerflow.events.filter import EventFilter
 from hammerflow.options.patterns import HIDDEN_NAMES
@@ -144,6 +144,99 @@ def test_who_sees_no_values_sees_them_in_no_text(
     assert errors["message"] == "no * of * *"
     assert 'raise ValueError(f"no' in errors["traceback"]
     assert errors["traceback"].count("KeyError: *") == 1
+
+
+def test_calls_and_failed_spawners_are_shown_without_values(
+    busy: Hammerflow, as_role: Callable[..., httpx.Client]
+) -> None:
+    card = "4111 smith"
+    pay = busy.task(name="shop.pay", max_attempts=1)(_fail)
+
+    @busy.spawner(name="shop.payments", max_attempts=1)
+    def payments(number: str) -> Any:
+        yield pay.s(number, password=NEEDLE)
+        raise ValueError(f"no {number!r}")
+
+    payments.delay(card)
+    drain(busy)
+    when = busy.schedules.definition("pay", "0 2 * * *", pay.s(card, password=NEEDLE), {})
+    busy.store.schedules.create("pay", when, by="test")
+    reader, admin = as_role(Role.ADMIN), as_role(Role.ADMIN, sees_values=True)
+    paths = ["/api/spawn/operations", "/api/schedules", "/api/schedules/pay"]
+    for path in paths:
+        hidden, full = reader.get(path), admin.get(path)
+        assert "smith" in full.text, path
+        assert "smith" not in hidden.text, path
+        assert NEEDLE not in hidden.text + full.text, path
+    assert reader.get("/api/schedules/pay").json()["call"] == "shop.pay(...)"
+
+
+def test_no_search_finds_what_is_not_shown(
+    busy: Hammerflow, as_role: Callable[..., httpx.Client]
+) -> None:
+    busy.task(name="shop.pay", max_attempts=1)(_fail).delay("4111 smith", password=NEEDLE)
+    drain(busy)
+    reader, admin = as_role(Role.ADMIN), as_role(Role.ADMIN, sees_values=True)
+
+    def found(client: httpx.Client, error: str) -> tuple[int, int]:
+        body = {"action": "retry", "error": error, "dry_run": True}
+        listed = client.get("/api/jobs", params={"error": error}).json()["items"]
+        return len(listed), client.post("/api/operations", json=body).json()["total"]
+
+    assert found(admin, "smith") == (1, 1)
+    assert found(reader, "smith") == (0, 0)
+    assert found(admin, NEEDLE) == found(reader, NEEDLE) == (0, 0)
+    assert found(reader, "no * of *") == (1, 1)
+    assert found(reader, "ValueError") == (2, 2)
+    body = {"action": "retry", "error": "'4111 smith'"}
+    admin.post("/api/operations", json=body)
+    assert "smith" not in reader.get("/api/operations").text
+
+
+def test_answers_of_receivers_are_for_those_who_see_values(
+    busy: Hammerflow, as_role: Callable[..., httpx.Client]
+) -> None:
+    store = busy.store
+    options = {"url": f"https://hooks.example/x?token={NEEDLE}", "headers": {"x": "1"}}
+    store.sinks.put("audit", "http", options, EventFilter.of(kinds=["*"]), by="test")
+    hook = {"url": f"https://hooks.example/x?token={NEEDLE}"}
+    store.sinks.put("hook", "webhook", hook, EventFilter.of(kinds=["*"]), by="test")
+    store.alerts.put("target", "ops", "alertmanager", hook, by="test")
+    hold = store.sinks.take("audit", 1)
+    assert hold is not None
+    store.sinks.fail(hold, "HTTP 500: smith has no card")
+    reader, admin = as_role(Role.ADMIN), as_role(Role.ADMIN, sees_values=True)
+    for path in ("/api/sinks", "/api/sinks/audit", "/api/webhooks", "/api/webhooks/hook",
+                 "/api/alert-targets"):  # fmt: skip
+        hidden, full = reader.get(path), admin.get(path)
+        assert "hooks.example" in hidden.text, path
+        assert NEEDLE not in hidden.text + full.text, path
+        assert "smith" not in hidden.text, path
+    assert admin.get("/api/sinks/audit").json()["error"] == "HTTP 500: smith has no card"
+    assert reader.get("/api/sinks/audit").json()["error"] == "HTTP 500"
+
+
+def test_headers_and_metadata_are_redacted_in_every_list(
+    busy: Hammerflow, admin: httpx.Client
+) -> None:
+    resize = busy.tasks["shop.resize"]
+    call = resize.s(1).set(headers={"api_token": NEEDLE})
+
+    @busy.spawner(name="shop.ones")
+    def ones() -> Any:
+        yield call
+
+    top = ones.delay()
+    batch = busy.batch([call], name="ones").enqueue()
+    flow = Workflow("flow", metadata={"api_token": NEEDLE})
+    flow.add(call, name="one")
+    made = busy.enqueue(flow)
+    drain(busy)
+    paths = [f"/api/jobs/{top.id}/{end}" for end in ("children", "lineage", "spawn-tree")]
+    paths += [f"/api/batches/{batch.id}/calls", "/api/workflows", f"/api/workflows/{made.id}"]
+    for path in paths:
+        assert NEEDLE not in admin.get(path).text, path
+    assert HIDDEN in admin.get(paths[0]).text
 
 
 def test_no_answer_holds_a_hidden_value(sqlite_url: str) -> None:

@@ -207,7 +207,12 @@ def list_alert_targets(call: ApiCall[Nothing, None]) -> AlertTargetList:
     alerts = call.backend.store.alerts
     waiting, targets = alerts.waiting(), alerts.settings().targets.values()
     found = [target_json(target, waiting.get(target.name, 0)) for target in targets]
-    return AlertTargetList([converted(one, AlertTargetShown) for one in found])
+    return AlertTargetList([_told(call, one) for one in found])
+
+
+def _told(call: ApiCall[Any, Any], fields: dict[str, Any]) -> AlertTargetShown:
+    config, error = call.texts.fields(fields["config"]), call.texts.note(fields["error"])
+    return converted({**fields, "config": config, "error": error}, AlertTargetShown)
 
 
 class AlertTargetBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -228,7 +233,7 @@ def put_alert_target(call: ApiCall[Nothing, AlertTargetBody]) -> AlertTargetShow
 def _target(call: ApiCall[Any, Any]) -> AlertTargetShown:
     alerts, name = call.backend.store.alerts, call.path["target"]
     target = known(lambda: alerts.target(name))
-    return converted(target_json(target, alerts.waiting().get(name, 0)), AlertTargetShown)
+    return _told(call, target_json(target, alerts.waiting().get(name, 0)))
 
 
 def remove_alert_target(call: ApiCall[Nothing, None]) -> Done:

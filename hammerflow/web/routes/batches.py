@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from hammerflow.admin.ids import find_workflow
 from hammerflow.admin.jobs import job_lines, line_json
-from hammerflow.admin.workflows import progress_of, stats_json, workflow_json
+from hammerflow.admin.workflows import progress_of, stats_json
 from hammerflow.enqueue.call_lines import CallLines
 from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.limit import RATE
@@ -33,7 +33,7 @@ from hammerflow.web.routes.types import (
     checked_value,
     converted,
 )
-from hammerflow.web.routes.workflows import WorkflowRowOut
+from hammerflow.web.routes.workflows import WorkflowRowOut, workflow_shown
 from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
 
 __all__ = ["ROUTES"]
@@ -80,7 +80,7 @@ def list_batches(call: ApiCall[BatchesQuery, None]) -> ListPage[WorkflowRowOut]:
     before = None if query.before is None else query.before.bytes
     wanted = WorkflowFilter(status, "batch")
     rows, after = call.backend.store.workflows.page(wanted, limit=query.limit, before=before)
-    items = [converted(workflow_json(row), WorkflowRowOut) for row in rows]
+    items = [converted(workflow_shown(row, call.texts), WorkflowRowOut) for row in rows]
     return ListPage(items, None if after is None else str(uuid.UUID(bytes=after)))
 
 
@@ -96,7 +96,7 @@ def show_batch(call: ApiCall[Nothing, None]) -> BatchShown:
         for id_, error in itertools.islice(errors.items(), _ERRORS)
     ]
     fields = {
-        **workflow_json(row), "jobs": stats_json(stats), "is_whole": progress.is_whole,
+        **workflow_shown(row, call.texts), "jobs": stats_json(stats), "is_whole": progress.is_whole,
         "errors": first,
         "per_second": stats.ended / age if age else None,
         "rate": limit and limit.rate and limit.rate.text, "more_errors": len(errors) - len(first),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -40,7 +40,8 @@ from hammerflow.web.routes.types import (
 from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
 
 __all__ = [
-    "ROUTES", "JobRow", "obstacle_shown", "redacted_values", "row_shown", "with_errors",
+    "ROUTES", "JobRow", "fields_shown", "obstacle_shown", "redacted_values", "row_shown",
+    "with_errors",
 ]  # fmt: skip
 
 _HIDDEN = ("args", "kwargs", "result", "call")
@@ -170,14 +171,12 @@ def list_jobs(call: ApiCall[JobsQuery, None]) -> ListPage[JobRow]:
             "since": instant_of(query.since, "since"), "until": instant_of(query.until, "until"),
         }
     )  # fmt: skip
+    if query.error is not None:
+        wanted = replace(wanted, says=call.texts.message)
     mark = wanted.newest if query.before is None else query.before.bytes
     page = filter_page(backend.store, backend.codec, wanted, chosen, query.limit, mark)
     lines = job_lines(backend.store, page.rows, _max_attempts(call))
-    redaction, texts = Redaction(backend.settings.redact), call.texts
-    rows = [
-        row_shown({**line_json(line), "headers": redaction.value(line.job.headers)}, texts)
-        for line in lines
-    ]
+    rows = [row_shown(line_json(line), call.texts) for line in lines]
     after = None if page.next is None else str(uuid.UUID(bytes=page.next))
     return ListPage(rows, after, page.is_tired)
 
@@ -187,12 +186,15 @@ def row_shown(fields: dict[str, Any], texts: ShownTexts) -> JobRow:
     if fields["error"]:
         message = texts.message(fields["error"]["message"])
         fields = {**fields, "error": {**fields["error"], "message": message}}
-    return converted(_with_texts(fields, texts), JobRow)
+    return converted(fields_shown(fields, texts), JobRow)
 
 
-def _with_texts(fields: dict[str, Any], texts: ShownTexts) -> dict[str, Any]:
+def fields_shown(fields: Mapping[str, Any], texts: ShownTexts) -> dict[str, Any]:
+    """The fields of a job with what is shown of its headers, options and remarks."""
     told = {name: fields.get(name) for name in ("reason", "progress_note")}
-    return {**fields, **{name: texts.remark(text) for name, text in told.items() if text}}
+    named = {name: texts.fields(fields[name]) for name in ("headers", "options")
+             if fields.get(name)}  # fmt: skip
+    return {**fields, **named, **{name: texts.remark(text) for name, text in told.items() if text}}
 
 
 def _max_attempts(call: ApiCall[Any, Any]) -> Any:
@@ -222,7 +224,7 @@ def show_job(call: ApiCall[Nothing, None]) -> JobShown:
 def with_errors(fields: dict[str, Any], texts: ShownTexts) -> dict[str, Any]:
     """The fields of a job with what is shown of its errors, and of why it does not run."""
     errors = [_error_shown(_plain(one), texts) for one in fields.get("errors") or ()]
-    found = {**_with_texts(fields, texts), "errors": errors}
+    found = {**fields_shown(fields, texts), "errors": errors}
     if "obstacles" in found:
         found["obstacles"] = [obstacle_shown(one, texts) for one in found["obstacles"]]
     return found
@@ -253,11 +255,7 @@ def redacted_values(backend: Backend, task: str, fields: dict[str, Any]) -> dict
     app, redaction = app_of(backend), Redaction(backend.settings.redact)
     known = None if app is None else app.tasks.get(task)
     parameters = [] if known is None else [*inspect.signature(known.fn).parameters]
-    found = redaction.call(fields, parameters)
-    for name in ("headers", "options"):
-        if name in found:
-            found[name] = redaction.value(found[name])
-    return found
+    return redaction.call(fields, parameters)
 
 
 class ChildrenQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -290,7 +288,8 @@ def list_children(call: ApiCall[ChildrenQuery, None]) -> Children:
         counts[state] = counts.get(state, 0) + count
     page = jobs[: query.limit]
     last = page[-1].spawn_index if len(jobs) > len(page) else None
-    return Children([converted(job_json(job), JobFields) for job in page], last, counts)
+    items = [converted(fields_shown(job_json(job), call.texts), JobFields) for job in page]
+    return Children(items, last, counts)
 
 
 class NewCall(msgspec.Struct, forbid_unknown_fields=True):

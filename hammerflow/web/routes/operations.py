@@ -171,7 +171,8 @@ def _told(body: NewOperation) -> dict[str, Any]:
 def _selection(call: ApiCall[Any, NewOperation]) -> Selection:
     body, backend = call.body, call.backend
     wanted = JobFilter(
-        error=body.error, argument=body.argument, since=instant_of(body.since, "since"),
+        error=body.error, says=call.texts.message if body.error else None,
+        argument=body.argument, since=instant_of(body.since, "since"),
         until=instant_of(body.until, "until"),
     )  # fmt: skip
     chosen = {"state": body.state, "queue": body.queue, "task": body.task}
@@ -190,8 +191,8 @@ def _begun(
     act = retries(backend, ids, id_, by=by) if act is None else act
     args = (backend, id_, act)
     threading.Thread(target=run_operation, args=args, name="operation", daemon=True).start()
-    operation = _get(call, id_)
-    return msgspec.structs.replace(_shown(operation), is_whole=found.is_whole, before=found.before)
+    operation = _shown(call, _get(call, id_))
+    return msgspec.structs.replace(operation, is_whole=found.is_whole, before=found.before)
 
 
 class OperationsPage(msgspec.Struct, forbid_unknown_fields=True):
@@ -206,12 +207,13 @@ def list_operations(call: ApiCall[OperationsPage, None]) -> ListPage[OperationSh
     before = None if call.query.before is None else call.query.before.bytes
     found, after = call.backend.store.operations.page(limit=call.query.limit, before=before)
     following = None if after is None else str(uuid.UUID(bytes=after))
-    return ListPage([_shown(one) for one in found], following)
+    return ListPage([_shown(call, one) for one in found], following)
 
 
 def show_operation(call: ApiCall[Nothing, None]) -> OperationShown:
     """Show how far an operation is."""
-    return _shown(_get(call, find_bulk_operation(call.backend.store, call.path["operation_id"])))
+    id_ = find_bulk_operation(call.backend.store, call.path["operation_id"])
+    return _shown(call, _get(call, id_))
 
 
 def stop_operation(call: ApiCall[Nothing, None]) -> OperationShown:
@@ -219,7 +221,7 @@ def stop_operation(call: ApiCall[Nothing, None]) -> OperationShown:
     id_ = find_bulk_operation(call.backend.store, call.path["operation_id"])
     if not call.backend.store.operations.stop(id_):
         raise HammerflowError(f"operation {uuid.UUID(bytes=id_)} has ended already")
-    return _shown(_get(call, id_))
+    return _shown(call, _get(call, id_))
 
 
 class Undone(msgspec.Struct):
@@ -251,8 +253,13 @@ def _get(call: ApiCall[Any, Any], id_: bytes) -> BulkOperation:
     return found
 
 
-def _shown(operation: BulkOperation) -> OperationShown:
-    return converted(operation._asdict(), OperationShown)
+def _shown(call: ApiCall[Any, Any], operation: BulkOperation) -> OperationShown:
+    fields, texts = operation._asdict(), call.texts
+    wanted = dict(fields["wanted"])
+    if "error" in wanted:  # somebody may have searched for what others may not see
+        wanted["error"] = texts.message(wanted["error"])
+    error = fields["error"] and texts.note(fields["error"])
+    return converted({**fields, "wanted": wanted, "error": error}, OperationShown)
 
 
 _ONE = "/api/operations/{operation_id}"

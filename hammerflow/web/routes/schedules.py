@@ -144,8 +144,19 @@ def list_schedules(call: ApiCall[SchedulesQuery, None]) -> ScheduleList:
     page = rows[: query.limit]
     following = page[-1].name if len(rows) > len(page) else None
     return ScheduleList(
-        [converted(schedule_json(row), ScheduleShownRow) for row in page], following
+        [converted(_fields(call, row), ScheduleShownRow) for row in page], following
     )
+
+
+def _fields(call: ApiCall[Any, Any], row: ScheduleRow) -> dict[str, Any]:
+    """A schedule with what is shown of the arguments of its call."""
+    found, texts = schedule_json(row), call.texts
+    for name in ("code", "edit"):
+        if found[name]:
+            told = {key: show(found[name][key]) for key, show in (("summary", texts.call),
+                    ("unreadable", texts.answer)) if found[name].get(key)}  # fmt: skip
+            found[name] = {**found[name], **told}
+    return {**found, "call": texts.call(found["call"])}
 
 
 def show_schedule(call: ApiCall[TicksQuery, None]) -> ScheduleShown:
@@ -159,7 +170,7 @@ def _row(call: ApiCall[Any, Any]) -> ScheduleRow:
 
 def _shown(call: ApiCall[Any, Any], row: ScheduleRow, ticks: int = 10) -> ScheduleShown:
     last = call.backend.store.schedules.ticks(row.name, ticks) if ticks else []
-    return converted({**schedule_json(row), "ticks": [*map(tick_json, last)]}, ScheduleShown)
+    return converted({**_fields(call, row), "ticks": [*map(tick_json, last)]}, ScheduleShown)
 
 
 class ScheduleOptionsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

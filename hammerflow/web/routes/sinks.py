@@ -92,8 +92,16 @@ def list_sinks(call: ApiCall[Nothing, None]) -> SinkList:
     """List the sinks."""
     store = call.backend.store
     head, parked = store.events.head(), store.sinks.parked_counts()
-    rows = [sink_json(row, head, parked.get(row.name, 0)) for row in store.sinks.list()]
+    rows = [
+        _told(call, sink_json(row, head, parked.get(row.name, 0))) for row in store.sinks.list()
+    ]
     return SinkList([converted(row, SinkRowShown) for row in rows], head)
+
+
+def _told(call: ApiCall[Any, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """A sink with what is shown of its options, and of what its receiver has answered."""
+    error = fields["error"] and call.texts.note(fields["error"])
+    return {**fields, "config": call.texts.fields(fields["config"]), "error": error}
 
 
 def show_sink(call: ApiCall[RefusedQuery, None]) -> SinkShown:
@@ -110,10 +118,11 @@ def _shown(call: ApiCall[Any, Any], name: str, parked: int = 10) -> SinkShown:
     found = store.sinks.parked(name, parked) if parked else []
     texts = call.texts
     refused = [
-        {**one, "body": texts.answer(one["body"]), "error": texts.remark(one["error"])}
+        {**one, "body": texts.answer(one["body"]), "error": texts.note(one["error"])}
         for one in map(parked_json, found)
     ]
-    return converted({**named_sink_json(store, name), "refused": refused}, SinkShown)
+    fields = _told(call, named_sink_json(store, name))
+    return converted({**fields, "refused": refused}, SinkShown)
 
 
 class FilterBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

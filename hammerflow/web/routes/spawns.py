@@ -14,6 +14,7 @@ from hammerflow.admin.ids import find_job, get_job
 from hammerflow.admin.jobs import jobs_by_id
 from hammerflow.admin.spawn_tree import CHART_MOST, as_graph, as_json, nodes_of, read_tree
 from hammerflow.admin.spawns import lineage_json, operation_json, pending_json, stats_json
+from hammerflow.web.routes.jobs import fields_shown
 from hammerflow.web.routes.types import Hours, Limit, Name, converted
 from hammerflow.web.routing import ApiCall, Route, Text
 from hammerflow.workflows.graph import draw
@@ -64,7 +65,14 @@ def list_spawn_operations(call: ApiCall[OperationsQuery, None]) -> OperationList
     query = call.query
     since = None if query.hours is None else timedelta(hours=query.hours)
     runs = call.backend.store.spawns.operations(since=since, queue=query.queue, limit=query.limit)
-    return OperationList([converted(operation_json(run), SpawnOperation) for run in runs])
+    return OperationList([converted(_told(call, operation_json(run)), SpawnOperation)
+                          for run in runs])  # fmt: skip
+
+
+def _told(call: ApiCall[Any, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """An operation with what is shown of its metadata and error."""
+    error = fields["error"] and call.texts.message(fields["error"])
+    return {**fields, "metadata": call.texts.fields(fields["metadata"] or {}), "error": error}
 
 
 class SpawnStatsQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -139,7 +147,10 @@ def list_pending_spawners(call: ApiCall[PendingQuery, None]) -> PendingList:
     found = store.spawns.pending(limit=call.query.limit)
     parents = jobs_by_id(store, [each.parent_id for each in found])
     pairs = [(each, parents.get(each.parent_id)) for each in found]
-    return PendingList([converted(pending_json(pair), PendingSpawner) for pair in pairs])
+    items = [pending_json(pair) for pair in pairs]
+    for one in items:
+        one["operation"] = one["operation"] and _told(call, one["operation"])
+    return PendingList([converted(one, PendingSpawner) for one in items])
 
 
 class TreeQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -213,7 +224,11 @@ def show_lineage(call: ApiCall[LineageQuery, None]) -> dict[str, Any]:
     )
     below = [id_ for generation in found.generations for id_ in generation.ids]
     jobs = jobs_by_id(store, [*found.ancestors, key, *below])
-    return lineage_json(key, found, jobs)
+    told = lineage_json(key, found, jobs)
+    lists = [told["ancestors"], *(one["jobs"] for one in told["generations"])]
+    for some in lists:
+        some[:] = [fields_shown(job, call.texts) for job in some]
+    return {**told, "job": fields_shown(told["job"], call.texts)}
 
 
 ROUTES: Sequence[Route] = (

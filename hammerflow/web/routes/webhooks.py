@@ -104,7 +104,7 @@ class WebhookBody(msgspec.Struct, forbid_unknown_fields=True):
 def list_webhooks(call: ApiCall[Nothing, None]) -> WebhookList:
     """List the endpoints."""
     found = webhooks_json(call.backend.store)
-    return WebhookList([converted(hook, WebhookShown) for hook in found])
+    return WebhookList([converted(_told(call, hook), WebhookShown) for hook in found])
 
 
 def show_webhook(call: ApiCall[Nothing, None]) -> WebhookShown:
@@ -113,7 +113,14 @@ def show_webhook(call: ApiCall[Nothing, None]) -> WebhookShown:
 
 
 def _found(call: ApiCall[Any, Any]) -> dict[str, Any]:
-    return known(lambda: named_webhook_json(call.backend.store, call.path["webhook"]))
+    name = call.path["webhook"]
+    return _told(call, known(lambda: named_webhook_json(call.backend.store, name)))
+
+
+def _told(call: ApiCall[Any, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """An endpoint with what is shown of its URL, which may name a secret, and its options."""
+    url = fields["url"] and call.texts.remark(fields["url"])
+    return {**fields, "url": url, "config": call.texts.fields(fields["config"])}
 
 
 class NewWebhook(WebhookBody, forbid_unknown_fields=True, kw_only=True):
@@ -142,7 +149,8 @@ def _put(call: ApiCall[Any, Any], name: str) -> WebhookWithSecret:
     config, wanted = check_config("webhook", given), filter_of_body(body.filters)
     name = NAME_CHECK(name, "the name of a webhook")
     _, secret = put_webhook(store, name, config, wanted, by=call.who.name, position=body.position)
-    return converted({**named_webhook_json(store, name), "secret": secret}, WebhookWithSecret)
+    fields = _told(call, named_webhook_json(store, name))
+    return converted({**fields, "secret": secret}, WebhookWithSecret)
 
 
 def rotate_webhook(call: ApiCall[Nothing, None]) -> WebhookWithSecret:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from hammerflow.admin.ids import find_workflow
+from hammerflow.admin.shown_texts import ShownTexts
 from hammerflow.admin.workflows import (
     first_members,
     progress_of,
@@ -25,6 +26,7 @@ from hammerflow.errors import JobNotFound
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import WorkflowResult
 from hammerflow.stores.workflow_pages import WorkflowFilter
+from hammerflow.stores.workflows import WorkflowRow
 from hammerflow.web.access import Role
 from hammerflow.web.routes.types import (
     Cursor,
@@ -40,7 +42,7 @@ from hammerflow.web.routes.types import (
 )
 from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route, Text
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "workflow_shown"]
 
 _MEMBERS = 200
 
@@ -149,9 +151,18 @@ def list_workflows(call: ApiCall[WorkflowsQuery, None]) -> ListPage[WorkflowRowO
     )  # fmt: skip
     mark = wanted.newest if query.before is None else min(query.before.bytes, wanted.newest)
     page = workflow_page(call.backend.store, wanted, query.limit, mark)
-    items = [converted(workflow_json(row), WorkflowRowOut) for row in page.rows]
+    items = [converted(workflow_shown(row, call.texts), WorkflowRowOut) for row in page.rows]
     after = None if page.next is None else str(uuid.UUID(bytes=page.next))
     return ListPage(items, after, page.is_tired)
+
+
+def workflow_shown(row: WorkflowRow, texts: ShownTexts) -> dict[str, Any]:
+    """A workflow's fields with what is shown of its metadata and remarks."""
+    fields = workflow_json(row)
+    if isinstance(fields["metadata"], Mapping):
+        fields["metadata"] = texts.fields(fields["metadata"])
+    told = {name: fields[name] for name in ("reason", "description")}
+    return {**fields, **{name: texts.remark(text) for name, text in told.items() if text}}
 
 
 def show_workflow(call: ApiCall[Nothing, None]) -> WorkflowShown:
@@ -164,7 +175,7 @@ def show_workflow(call: ApiCall[Nothing, None]) -> WorkflowShown:
     progress = progress_of(store, WorkflowResult(key, call.backend), with_errors=False)
     members = first_members(store, key, _MEMBERS).as_json()
     counts = {"jobs": stats_json(progress.stats), "is_whole": progress.is_whole}
-    return converted({**workflow_json(row), **counts, **members}, WorkflowShown)
+    return converted({**workflow_shown(row, call.texts), **counts, **members}, WorkflowShown)
 
 
 class CancelWorkflow(msgspec.Struct, forbid_unknown_fields=True):
