@@ -65,6 +65,7 @@ def known_task(store: Store, app: Hammerflow | None, task: str, *, lease: float)
             close.
         HammerflowError: only ended workers have known it.
     """
+    _refuse_builtin(task)
     is_served, text = store.workers.shape(task, lease=lease)
     own = None if app is None else app.tasks.get(task)
     if text is not None:
@@ -116,8 +117,15 @@ def call_task(
 
 def check_task(app: Hammerflow, task: str) -> None:
     """Check that the app has a task; UnknownTask names those that are close."""
+    _refuse_builtin(task)
     if task not in app.tasks:
         raise UnknownTask(f"the app {app.name} has no task {task!r}: {_hint(task, app.tasks)}")
+
+
+def _refuse_builtin(task: str) -> None:
+    """Nobody calls hammerflow's own tasks by hand: a delivery signs whatever body it is given."""
+    if task.startswith(BUILTIN):
+        raise UnknownTask(f"{task} is a task of hammerflow's own, which nobody calls by hand")
 
 
 def _hint(task: str, known: Collection[str]) -> str:

@@ -82,7 +82,7 @@ class CallLines:
     def _task(self, name: Any) -> str:
         if not isinstance(name, str):
             raise WorkflowInvalid("the key task is missing, or is not a text")
-        if name in self._app.tasks:
+        if name in self._app.tasks and not name.startswith(BUILTIN):
             return name
         own = [known for known in self._app.tasks if not known.startswith(BUILTIN)]
         short = [known for known in own if known.rpartition(".")[2] == name]

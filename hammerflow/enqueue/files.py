@@ -142,7 +142,7 @@ def _given(spec: WorkflowSpec | NodeSpec, names: tuple[str, ...]) -> dict[str, A
 
 
 def _task(app: TaskApp, node: NodeSpec, source: str) -> str:
-    if node.task in app.tasks:
+    if node.task in app.tasks and not node.task.startswith(BUILTIN):
         return node.task
     own = [name for name in app.tasks if not name.startswith(BUILTIN)]
     short = [name for name in own if name.rpartition(".")[2] == node.task]

@@ -15,8 +15,8 @@ def api_view(app: Hammerflow, *, who: Callable[[Any], Principal | None]) -> Call
     """A view for ``re_path(r"^jobs/(?P<path>.*)$", ...)``, in a decorator such as
     ``staff_member_required``.
 
-    It is exempt from Django's check of forms, as it has one of its own: a change without the header
-    ``Authorization`` needs the header ``X-Hammerflow``.
+    It is exempt from Django's check of forms, as it has one of its own: a change without a token
+    in the header ``Authorization`` needs the header ``X-Hammerflow``.
 
     Args:
         app: whose jobs it serves.

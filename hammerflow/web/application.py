@@ -180,9 +180,11 @@ def _stream(
         query = _converted(lambda: msgspec.convert({"after": given}, route.query, strict=False))
         call = replace(call, query=msgspec.structs.replace(call.query, after=query.after))
 
+    sees_values = call.who.sees_values
+
     async def may_go_on() -> bool:
         who = await authorize(request)
-        return who is not None and who.role >= route.role
+        return who is not None and who.role >= route.role and who.sees_values >= sees_values
 
     return hub.response(route.handler(call), may_go_on, dict(_HEADERS))
 

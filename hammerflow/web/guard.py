@@ -13,11 +13,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hammerflow.web.problems import RequestRefused, problem_response
 
-__all__ = ["HostCheck", "check_origin", "host_name", "read_body"]
+__all__ = ["HostCheck", "check_ambient", "check_origin", "host_name", "read_body"]
 
 #: Set by our own pages and clients; a form of another site cannot send it without asking first.
 _HEADER = "x-hammerflow"
 _SAFE = ("GET", "HEAD", "OPTIONS")
+#: Schemes of ``Authorization`` that a browser sends on its own; the first is none at all.
+_AMBIENT = ("", "basic", "digest", "negotiate", "ntlm", "kerberos")
 
 
 def host_name(authority: str) -> str:
@@ -93,6 +95,18 @@ async def read_body(request: Request, *, largest: int, within: float) -> bytes:
     return b"".join(parts)
 
 
+def check_ambient(request: Request) -> None:
+    """:func:`check_origin`, unless the request has a token: no browser sends one on its own, as it
+    does cookies and the log-ins of HTTP (Basic, Digest, Negotiate).
+
+    Raises:
+        RequestRefused: as there.
+    """
+    scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
+    if scheme in _AMBIENT:
+        check_origin(request)
+
+
 def check_origin(request: Request) -> None:
     """Refuse a change that a page of another site has sent with this browser's cookie.
 
@@ -105,7 +119,10 @@ def check_origin(request: Request) -> None:
         detail = "a change from a browser's session needs the header X-Hammerflow: 1"
         raise RequestRefused(HTTPStatus.FORBIDDEN, detail)
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host", ""):
+    if origin is None:
+        return
+    host = origin.partition("://")[2]  # none of "null", which a page of a file is
+    if not host or host != request.headers.get("host"):
         raise RequestRefused(
             HTTPStatus.FORBIDDEN, f"a page of {origin} may not change anything here"
         )

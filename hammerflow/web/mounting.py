@@ -17,7 +17,7 @@ from starlette.requests import Request
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
 from hammerflow.web.backend import Backend
-from hammerflow.web.guard import check_origin
+from hammerflow.web.guard import check_ambient
 
 __all__ = ["MountedApi", "Principal", "Role", "sent_path", "web_app"]
 
@@ -35,16 +35,16 @@ def web_app(
     Args:
         backend: the app.
         who: says who asks, from the session or the headers of a request; it may be async. A change
-            without the header ``Authorization`` needs the header ``X-Hammerflow``, which a form of
-            another site cannot send.
+            without a token in the header ``Authorization`` needs the header ``X-Hammerflow``, which
+            a form of another site cannot send.
         title: what the API's description is headed with.
     """
 
     async def authorize(request: Request) -> Principal | None:
         found = who(request)
         principal = await found if inspect.isawaitable(found) else found
-        if principal is not None and "authorization" not in request.headers:
-            check_origin(request)
+        if principal is not None:
+            check_ambient(request)
         return principal
 
     return create_application(backend, authorize=authorize, title=title)
@@ -70,8 +70,8 @@ class MountedApi:
     def __init__(self, backend: Backend, *, title: str = "hammerflow") -> None:
         async def authorize(request: Request) -> Principal | None:
             found: Principal | None = request.scope.get(_SCOPE)
-            if found is not None and "authorization" not in request.headers:
-                check_origin(request)
+            if found is not None:
+                check_ambient(request)
             return found
 
         self._app = create_application(

@@ -18,9 +18,10 @@ from hammerflow.admin.shown_texts import ShownTexts
 from hammerflow.options.variables import redacted
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.backend import Backend
+from hammerflow.web.problems import RequestRefused
 from hammerflow.web.recent import Recent
 
-__all__ = ["ApiCall", "ListPage", "Nothing", "Route", "Text"]
+__all__ = ["ApiCall", "ListPage", "Nothing", "Route", "Text", "refuse_unseen"]
 
 Q = TypeVar("Q")
 B = TypeVar("B")
@@ -79,6 +80,17 @@ class ApiCall(Generic[Q, B]):
         """What is shown of messages and the like to who asks."""
         redaction = Redaction(self.backend.settings.redact)
         return ShownTexts(redaction, sees_values=self.who.sees_values)
+
+
+def refuse_unseen(call: ApiCall[Any, Any], advice: str) -> None:
+    """Refuse what needs the sight of arguments and results.
+
+    Raises:
+        RequestRefused: who asks may not see them.
+    """
+    if not call.who.sees_values:
+        detail = f"you may not see arguments and results, so {advice}"
+        raise RequestRefused(HTTPStatus.FORBIDDEN, detail)
 
 
 @dataclass(frozen=True, slots=True)

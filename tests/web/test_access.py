@@ -53,6 +53,39 @@ def test_a_token_gives_its_role_until_it_is_revoked(url: str, busy: Hammerflow) 
     assert httpx.get(f"{url}/api/jobs", headers=reader).status_code == 401
 
 
+def test_nobody_gives_others_a_sight_that_they_have_not(url: str, busy: Hammerflow) -> None:
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/api/tokens", {"name": "x", "sees_values": True}),
+        ("PUT", "/api/webhooks/x", {"url": "https://x.example", "include": ["args"]}),
+        ("PUT", "/api/sinks/y", {"kind": "none", "config": {"include": ["result"]}}),
+    ]
+    for sees_values, statuses in ((False, [403, 403, 403]), (True, [201, 200, 200])):
+        _, admin = _token(busy, Role.ADMIN, sees_values=sees_values)
+        found = [
+            httpx.request(method, f"{url}{path}", json=body, headers=admin).status_code
+            for method, path, body in asked
+        ]
+        assert found == statuses
+
+
+def test_nobody_calls_a_task_of_hammerflow_s_own(url: str, busy: Hammerflow) -> None:
+    """An operator could else have a delivery sign a body of their choice."""
+    _, operator = _token(busy, Role.OPERATE)
+    call = {"task": "hammerflow.deliver", "args": ["hook", 1, 1, "m", {}, "x"]}
+    bodies: dict[str, dict[str, Any]] = {
+        "jobs": call, "batches": {"calls": [call]},
+        "schedules": {**call, "name": "x", "every": "5s"},
+        "workflows": {"definition": {"name": "x", "jobs": [{"name": "a", **call}]}},
+    }  # fmt: skip
+    for noun, body in bodies.items():
+        answer = httpx.post(f"{url}/api/{noun}", json=body, headers=operator)
+        assert answer.status_code in (404, 422), noun
+        assert "hammerflow.deliver" in answer.json()["detail"], noun
+    sent = busy.enqueue(busy.signature(call["task"], call["args"]))
+    edit = httpx.patch(f"{url}/api/jobs/{sent.id}", json={"args": []}, headers=operator)
+    assert edit.status_code == 404
+
+
 def test_an_expired_token_is_none(url: str, busy: Hammerflow) -> None:
     _, expired = _token(busy, Role.ADMIN, expires_in=-1.0)
     assert httpx.get(f"{url}/api/jobs", headers=expired).status_code == 401

@@ -193,5 +193,10 @@ def test_a_form_of_another_site_changes_nothing(send: Send) -> None:
     form = {"content-type": "application/json"}
     path = f"{PREFIX}/api/queues/default/pause"
     assert send("POST", path, Role.ADMIN, form, b"{}").status == 403
-    foreign = {**_OWN, "origin": "https://evil.example"}
-    assert send("POST", path, Role.ADMIN, foreign, b"{}").status == 403
+    for origin in ("https://evil.example", "null", "http://["):
+        foreign = {**_OWN, "origin": origin}
+        assert send("POST", path, Role.ADMIN, foreign, b"{}").status == 403, origin
+    resume = f"{PREFIX}/api/queues/default/resume"
+    for sent, status in (("Basic YTpi", 403), ("Negotiate x", 403), ("Bearer hf_x", 200)):
+        answer = send("POST", resume, Role.ADMIN, {"authorization": sent}, b"")
+        assert answer.status == status, sent

@@ -12,11 +12,14 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 from hammerflow import Hammerflow
 from hammerflow.events.filter import EventFilter
 from hammerflow.web import streams
-from hammerflow.web.access import Role
+from hammerflow.web.access import Principal, Role
+from hammerflow.web.application import create_application
+from tests.web.conftest import served
 
 
 @pytest.fixture
@@ -136,6 +139,21 @@ def test_a_revoked_client_is_shown_out(
     monkeypatch.setattr(streams._StreamResponse, "_is_allowed", refuse)
     _write(logged, 3)
     assert _take(client, 99, after=0) == []
+
+
+def test_a_stream_ends_with_the_sight_of_values(
+    logged: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_CHECKED", 0.0)
+    sights = iter([True])
+
+    async def authorize(request: Request) -> Principal:
+        return Principal("ann", Role.READ, next(sights, False))
+
+    _write(logged, 3)
+    app = create_application(logged, authorize=authorize, title="shop")
+    with served(app) as url, httpx.Client(base_url=url) as client:
+        assert _take(client, 99, after=0) == []
 
 
 def test_many_clients_cost_one_poller(logged: Hammerflow, admin: httpx.Client) -> None:

@@ -16,7 +16,7 @@ from hammerflow.admin.ids import find_token
 from hammerflow.web.access import Role
 from hammerflow.web.backend import app_of
 from hammerflow.web.routes.types import Cursor, Done, Limit, NewName, Text1000, converted
-from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
+from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route, refuse_unseen
 
 __all__ = ["ROUTES"]
 
@@ -126,6 +126,8 @@ def list_tokens(call: ApiCall[Nothing, None]) -> TokenList:
 def create_token(call: ApiCall[Nothing, NewToken]) -> MadeToken:
     """Make a token; the answer is the only one that ever has it."""
     body = call.body
+    if body.sees_values:
+        refuse_unseen(call, "give nobody a token that does")
     id_, token = call.backend.store.access.create(
         body.name, _ROLES[body.role], sees_values=body.sees_values, expires_in=body.expires_in,
         by=call.who.name,

@@ -37,7 +37,7 @@ from hammerflow.web.routes.types import (
     given,
     instant_of,
 )
-from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
+from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route, refuse_unseen
 
 __all__ = [
     "ROUTES", "JobRow", "fields_shown", "obstacle_shown", "redacted_values", "row_shown",
@@ -160,10 +160,8 @@ def list_jobs(call: ApiCall[JobsQuery, None]) -> ListPage[JobRow]:
     most and says so by is_tired; give next as before to read on.
     """
     query, backend = call.query, call.backend
-    if query.argument is not None and not call.who.sees_values:
-        raise RequestRefused(
-            HTTPStatus.FORBIDDEN, "you may not see arguments, so not search them either"
-        )
+    if query.argument is not None:
+        refuse_unseen(call, "not search them either")
     wanted, chosen = chosen_jobs(
         {
             "state": query.state, "queue": query.queue, "task": query.task, "error": query.error,

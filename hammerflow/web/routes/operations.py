@@ -42,7 +42,7 @@ from hammerflow.web.routes.types import (
     converted,
     instant_of,
 )
-from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
+from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route, refuse_unseen
 
 __all__ = ["ROUTES"]
 
@@ -140,9 +140,8 @@ def _check(call: ApiCall[Any, NewOperation]) -> None:
     if body.action == "purge" and call.who.role < Role.ADMIN:
         detail = f"a purge needs the role admin; {call.who.name} has {call.who.role.label}"
         raise RequestRefused(HTTPStatus.FORBIDDEN, detail)
-    if body.argument is not None and not call.who.sees_values:
-        detail = "you may not see arguments, so not search them either"
-        raise RequestRefused(HTTPStatus.FORBIDDEN, detail)
+    if body.argument is not None:
+        refuse_unseen(call, "not search them either")
     if bool(body.ids) == (is_filtered or body.older_than > 0):
         raise RequestRefused(_WRONG, "name jobs by their ids, or by filters")
     states = {"retry": RETRIABLE, "cancel": CANCELLABLE, "purge": _ENDED}[body.action]

@@ -20,7 +20,7 @@ from hammerflow.web.backend import app_of
 from hammerflow.web.problems import RequestRefused
 from hammerflow.web.routes.events import Position
 from hammerflow.web.routes.types import Done, Instant, Name, Reason, converted, known
-from hammerflow.web.routing import ApiCall, Nothing, Route
+from hammerflow.web.routing import ApiCall, Nothing, Route, refuse_unseen
 
 __all__ = ["ROUTES", "FilterBody", "TestTaken", "filter_of_body"]
 
@@ -166,6 +166,8 @@ def put_sink(call: ApiCall[Nothing, SinkBody]) -> SinkShown:
             "/api/webhooks: the relay imports nothing that only the database names"
         )
     config = check_config(body.kind, body.config)
+    if config.get("include"):
+        refuse_unseen(call, "send them to nobody")
     if "${" not in str(config):
         open_sink(name, body.kind, config)  # it checks what the kind needs
     store.sinks.put(

@@ -39,7 +39,7 @@ from hammerflow.web.routes.types import (
     converted,
     known,
 )
-from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route
+from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route, refuse_unseen
 
 __all__ = ["ROUTES"]
 
@@ -145,6 +145,8 @@ def put_webhook_by_name(call: ApiCall[Nothing, WebhookBody]) -> WebhookWithSecre
 
 def _put(call: ApiCall[Any, Any], name: str) -> WebhookWithSecret:
     body, store = call.body, call.backend.store
+    if body.include:
+        refuse_unseen(call, "send them to nobody")
     given = {"url": body.url, **({"include": [*body.include]} if body.include else {})}
     config, wanted = check_config("webhook", given), filter_of_body(body.filters)
     name = NAME_CHECK(name, "the name of a webhook")
