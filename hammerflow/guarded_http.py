@@ -345,9 +345,11 @@ def _public(
     """The addresses, if all of them are public or allowed."""
     for _, address in addresses:
         if not _is_allowed(ipaddress.ip_address(address[0]), allowed):
+            is_name = host != address[0]
+            where = f"{host} has the address {address[0]}, which" if is_name else host
             raise _refused(
-                f"{host} has the address {address[0]}, which is not on the public internet: "
-                "put its network into allow_networks if requests may go there"
+                f"{where} is not on the public internet: if requests may go there, put its "
+                "network into the setting webhook_allow_networks"
             )
     return addresses
 

@@ -137,17 +137,20 @@ def _problems(counts: StateCounts, workers: WorkerCounts, series: Series) -> Ite
     if counts.is_app_paused:
         yield Problem("critical", "app_paused", "", "the app is paused: no job starts", "resume it")
     if not workers.alive:
-        severity, much = ("critical", _shown(ready)) if ready else ("warning", "no")
-        says = f"no worker is alive, and {much} jobs are ready"
+        severity, much = ("critical", _shown(ready)) if ready else ("warning", "no job is")
+        says = f"no worker is alive, and {much} ready"
         yield Problem(severity, "no_worker", "", says, "start one: hammerflow -A ... worker")
     if workers.silent:
         says = f"{counted(workers.silent, 'worker')} without a heartbeat"
-        yield Problem("warning", "worker_silent", "", says, "another worker takes its jobs over")
+        one = "another worker takes" if workers.alive else "a worker, once one is started, takes"
+        its = "its" if workers.silent == 1 else "their"
+        advice = f"{one} over {its} jobs"
+        yield Problem("warning", "worker_silent", "", says, advice)
     if counts.paused:
         says = f"{counted(counts.paused, 'queue or task is', 'queues or tasks are')} paused"
         yield Problem("warning", "paused", "", says, "see the pauses")
     if parked := counts.jobs["parked"]:
-        says = f"{_shown(parked)} jobs are parked"
+        says = f"{_shown(parked)} parked"
         yield Problem("warning", "parked", "", says, "see the failures")
     failed = sum(point["failed"] for point in series.points)
     ended = failed + sum(point["completed"] for point in series.points)
@@ -157,4 +160,7 @@ def _problems(counts: StateCounts, workers: WorkerCounts, series: Series) -> Ite
 
 
 def _shown(number: int) -> str:
-    return f"{number:,}" if number < BOUND else f"{BOUND:,} or more"
+    """A number of jobs with its verb, which a count may have bounded."""
+    if number >= BOUND:
+        return f"{BOUND:,} or more jobs are"
+    return counted(number, "job is", "jobs are")

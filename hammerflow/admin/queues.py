@@ -71,8 +71,9 @@ def health_of(figures: Figures, workers: Workers, lease: float) -> QueueHealth:
         advice = "run hammerflow explain ID for one of them; more children or workers may help"
         return QueueHealth(name, "warn", says, advice)
     if depth.parked:
+        jobs = "1 job is" if depth.parked == 1 else f"{bounded(depth, 'parked')} jobs are"
         advice = f"hammerflow job list --state parked --queue {name}"
-        return QueueHealth(name, "warn", f"{bounded(depth, 'parked')} jobs are parked", advice)
+        return QueueHealth(name, "warn", f"{jobs} parked", advice)
     return QueueHealth(name, "ok", "its jobs are run")
 
 

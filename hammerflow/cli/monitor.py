@@ -116,7 +116,7 @@ def _summary(screen: Screen) -> str:
         f"in {rate_text(sum(one.enqueued for one in screen.queues))}",
         f"out {rate_text(sum(one.ended for one in screen.queues))}",
         _latency("waited", screen.waited), _latency("ran", screen.ran),
-        f"{len(screen.workers)} workers", f"{counted(late, 'schedule')} late" if late else "",
+        counted(len(screen.workers), "worker"), f"{counted(late, 'schedule')} late" if late else "",
     ]  # fmt: skip
     return ", ".join(filter(None, parts))
 

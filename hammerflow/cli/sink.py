@@ -170,12 +170,13 @@ def add(
     wanted = filter_of(**filters)
     with session.store() as store:
         position = position_of(store, from_position, from_time)
+        is_new = name not in {row.name for row in store.sinks.list()}
         changed = store.sinks.put(name, kind, config, wanted, by=user_at_host(), position=position)
         found = named_sink_json(store, name)
     start = timestamp(found["complete_from"].astimezone())
-    what = f"sink {name}: added, or changed" if changed else f"sink {name}: nothing has changed"
+    what = "added" if is_new else "changed" if changed else "nothing changed"
     session.tell(
-        found, what,
+        found, f"sink {name}: {what}",
         f"it gets every event from {start} on: processes take {BELIEVED:g} s to learn of it",
     )  # fmt: skip
 

@@ -77,8 +77,8 @@ def command(
             session.tell({"url": address}, f"serving {address}: log in with a token")
             if tls_cert is None and not proxies:
                 session.warn(
-                    "it is served without TLS, so whoever is on the way can read tokens and jobs: "
-                    "give --tls-cert, or name the --proxy that has it"
+                    "it is served without TLS, so anyone on the network between can read tokens "
+                    "and jobs: give --tls-cert, or name the --proxy that has the certificate"
                 )
 
     with contextlib.ExitStack() as opened:

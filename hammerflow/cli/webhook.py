@@ -104,7 +104,8 @@ def add(
         position, by = position_of(store, from_position, from_time), user_at_host()
         changed, secret = put_webhook(store, name, config, wanted, by=by, position=position)
         found = named_webhook_json(store, name)
-    said = f"webhook {name}: added, or changed" if changed else f"webhook {name}: nothing changed"
+    done = "added" if secret is not None else "changed" if changed else "nothing changed"
+    said = f"webhook {name}: {done}"
     if secret is None:
         session.tell(found, said)
     else:

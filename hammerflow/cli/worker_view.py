@@ -13,6 +13,10 @@ from hammerflow.text import counted
 __all__ = ["CHILDREN", "WORKERS", "worker_facts"]
 
 
+#: Seconds without a heartbeat that a list remarks; a worker sends one every 5 s at least.
+_QUIET = 15.0
+
+
 def worker_facts(worker: Worker) -> dict[str, Any]:
     """A worker, the most asked for first."""
     info, state = worker["info"], worker["state"]
@@ -46,11 +50,13 @@ def _worker_row(worker: Worker) -> Sequence[Any]:
     busy = sum(bool(child["running"]) for child in children)
     memory = sum(child["memory"] or 0 for child in children)
     jobs = sum(child["running"] for child in children)
-    note = "draining" if worker["state"].get("draining") else ""
+    silent = worker["silent_for"]
+    notes = ["draining"] if worker["state"].get("draining") else []
+    notes += [f"no heartbeat for {silent:.0f} s"] if silent > _QUIET else []
     return (
         worker["id"], worker["host"], worker["pid"], age(worker["started_at"]),
         f"{worker['silent_for']:.0f}s", _size_text(info), f"{busy} of {len(children)}", jobs,
-        f"{memory:,} MiB", info.get("tasks"), _queues_text(info), note,
+        f"{memory:,} MiB", info.get("tasks"), _queues_text(info), ", ".join(notes),
     )  # fmt: skip
 
 

@@ -17,7 +17,8 @@ __all__ = ["Explanation"]
 
 _ALONE = "[; it runs alone, as {alone}]"
 _TURN = (
-    "[by its age it counts as {counts_as}; ]workers that serve the queue run {running:job}" + _ALONE
+    "[by its age it counts as {counts_as}; ]workers that serve the queue run {running:job}"
+    "[; {silent}]" + _ALONE
 )
 _AHEAD = "in the future ({until}), as the database's clock was set back"
 _STUCK = (
@@ -47,7 +48,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "retry_later": (
         "attempt {next_attempt} is due at {run_at}, as attempt {attempt} has failed[: {error}]",
-        "remove the cause until then, or run: hammerflow job cancel {id}",
+        "fix the cause before then, or run: hammerflow job cancel {id}",
     ),
     "snoozed": (
         "it is due at {run_at}, as its body has raised Snooze",
@@ -94,7 +95,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "limit_full": (
         "{running} of {most} jobs of its limit {target}[ (key {key})] run[: {holders}]" + _STUCK,
-        "wait for an end, or run: hammerflow limit set {target} --max N",
+        "wait until one ends, or run: hammerflow limit set {target} --max N",
     ),
     "limit_zero": (
         "its limit {target} allows no job to run", "run: hammerflow limit set {target} --max N"
@@ -115,12 +116,12 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "it is the next of its queue {queue}; " + _TURN, "wait, or start another worker"
     ),
     "worker_silent": (
-        _SILENT + ", so it may not run any more; if it stays silent, the job is taken over "
+        _SILENT + ", so it may have stopped; if it stays silent, the job is taken over "
         "{rescued}",
         _SEE_HOST,
     ),
     "worker_silent_alone": (
-        _SILENT + ", so it may not run any more, and no other worker is alive to take it over",
+        _SILENT + ", so it may have stopped, and no other worker is alive to take it over",
         _SEE_HOST + ", and start another one: hammerflow -A package.module:app worker",
     ),
     "worker_lost": (
@@ -145,16 +146,16 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "wait, or see hammerflow worker show {worker}",
     ),
     "running": (
-        "it runs on {host} (pid {pid}[, child {child}]) since {since}" + _ALONE,
+        "it has been running on {host} (pid {pid}[, child {child}]) since {since}" + _ALONE,
         "to see where its body is, run: hammerflow worker stack {id}",
     ),
     "parked": (
-        "it is parked as {reason}", "put that right, then run" + _ONCE
+        "it is parked as {reason}", "fix the cause, then run" + _ONCE
     ),
     "completed": ("it completed at {at}", ""),
     "failed": (
         "it failed for good at {at} in attempt {attempt}[: {error}]",
-        "remove the cause, then run" + _ONCE,
+        "fix the cause, then run" + _ONCE,
     ),
     "expired": (
         "it expired before it could start, and was cancelled at {at}",
@@ -196,7 +197,10 @@ class Explanation(NamedTuple):
     def sentence(self, job_id: uuid.UUID, state: str) -> str:
         """The whole as one sentence."""
         advice = f" -> {self.advice}" if self.advice else ""
-        return f"job {job_id} is {state}: {self.says}{advice}"
+        says = f"is {state}: {self.says}"
+        if self.says.startswith(f"it is {state} "):  # "it is parked as poison: ..."
+            says = self.says.removeprefix("it ")
+        return f"job {job_id} {says}{advice}"
 
     def _filled(self, text: str) -> str:
         def part(match: re.Match[str]) -> str:

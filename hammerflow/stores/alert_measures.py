@@ -21,6 +21,7 @@ from hammerflow.stores.explain import serves
 from hammerflow.stores.queue_stats import QueueDepth
 from hammerflow.stores.statistics import DAY, HOUR, MINUTE, Counts, Window
 from hammerflow.stores.store import Store
+from hammerflow.text import counted
 
 __all__ = ["AlertMeasures", "Look"]
 
@@ -196,7 +197,8 @@ def _worker_silent(look: Look, rule: AlertRule) -> Iterator[Measure]:
 def _jobs_parked(look: Look, _: AlertRule) -> Iterator[Measure]:
     for depth in look.depths:
         if depth.parked:
-            text = f"queue {depth.name} has {depth.parked:,} parked jobs: see hammerflow job list"
+            parked = counted(depth.parked, "parked job")
+            text = f"queue {depth.name} has {parked}: see hammerflow job list"
             yield Measure(depth.name, depth.parked, f"{text} --state parked")
 
 

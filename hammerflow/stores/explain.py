@@ -187,9 +187,12 @@ def _no_worker(case: _Case) -> Explanation:
         return case.found("no_worker", last=None)
     if last["silent_for"] < -_AHEAD:
         return case.found("clock_set_back", until=last["beat_at"])
-    place = f"{last['host']} (pid {last['pid']})"
-    since = timestamp(last["beat_at"].astimezone())
-    return case.found("no_worker", last=f"that on {place} has been silent since {since}")
+    return case.found("no_worker", last=f"that {_last_heard(last)}")
+
+
+def _last_heard(worker: Mapping[str, Any]) -> str:
+    since = timestamp(worker["beat_at"].astimezone())
+    return f"on {worker['host']} (pid {worker['pid']}) has been silent since {since}"
 
 
 def _address(worker: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,9 +238,12 @@ def _position(case: _Case) -> Iterator[Explanation]:
     job, queues = case.job, case.store.queues
     ahead = queues.ahead(job.queue, job.priority, job.id.bytes, most=_MOST_AHEAD)
     running = sum(map(case.store.workers.running, case.serving))
+    serving = [each for each in case.alive if each["id"] in case.serving]
+    heard = max(serving, key=lambda each: each["beat_at"])
+    silent = f"the worker {_last_heard(heard)}" if _is_silent(case, heard) else ""
     bound = "at least" if ahead == _MOST_AHEAD else ""
     facts = {"running": running, "ahead": ahead, "bound": bound, "alone": case.alone}
-    facts["counts_as"] = _aged_priority(case)
+    facts |= {"counts_as": _aged_priority(case), "silent": silent}
     yield case.found("queued" if ahead else "next", **facts)
 
 

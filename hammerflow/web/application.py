@@ -38,6 +38,7 @@ from hammerflow.web.recent import Recent
 from hammerflow.web.routes import ROUTES
 from hammerflow.web.routing import ApiCall, Route, Text
 from hammerflow.web.streams import EventHub
+from hammerflow.web.validation import told
 
 __all__ = ["Authorize", "create_application"]
 
@@ -177,7 +178,9 @@ def _stream(
         detail = "this server cannot stream: poll GET /api/events?after=, or GET /api/overview"
         raise RequestRefused(HTTPStatus.NOT_IMPLEMENTED, detail)
     if (given := request.headers.get("last-event-id")) and "after" in route.query.__struct_fields__:
-        query = _converted(lambda: msgspec.convert({"after": given}, route.query, strict=False))
+        query = _converted(
+            lambda: msgspec.convert({"after": given}, route.query, strict=False), route.query
+        )
         call = replace(call, query=msgspec.structs.replace(call.query, after=query.after))
 
     sees_values = call.who.sees_values
@@ -211,7 +214,7 @@ def _query(request: Request, wanted: type[msgspec.Struct]) -> Any:
         if name in found:
             raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name} is given twice")
         found[name] = value
-    return _converted(lambda: msgspec.convert(found, wanted, strict=False))
+    return _converted(lambda: msgspec.convert(found, wanted, strict=False), wanted)
 
 
 async def _body(request: Request) -> bytes:
@@ -223,14 +226,14 @@ async def _body(request: Request) -> bytes:
 
 
 def _decoded(sent: bytes, wanted: type[msgspec.Struct]) -> Any:
-    return _converted(lambda: msgspec.json.decode(sent, type=wanted))
+    return _converted(lambda: msgspec.json.decode(sent, type=wanted), wanted)
 
 
-def _converted(convert: Callable[[], Any]) -> Any:
+def _converted(convert: Callable[[], Any], wanted: type[msgspec.Struct]) -> Any:
     try:
         return convert()
     except msgspec.ValidationError as error:
-        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, told(error, wanted)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestRefused(
             HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {error}"

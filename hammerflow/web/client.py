@@ -37,9 +37,14 @@ class Client:
         base: the address below which ``/api`` is.
         token: as ``POST /api/tokens`` has made it.
         timeout: seconds that one answer may take.
+
+    Raises:
+        ValueError: the base does not begin with http:// or https://.
     """
 
     def __init__(self, base: str, *, token: str | None = None, timeout: float = 30.0) -> None:
+        if not base.startswith(("http://", "https://")):
+            raise ValueError(f"the base must begin with http:// or https://, not {base!r}")
         self._base = base.rstrip("/")
         self._token = token
         self._timeout = timeout
@@ -69,9 +74,7 @@ class Client:
             TypeError: a parameter is unknown or missing.
             OSError: the server cannot be reached.
         """
-        if operation not in self.operations:
-            raise TypeError(f"the server has no operation {operation}")
-        method, template, names, has_body = self.operations[operation]
+        method, template, names, has_body = self._operation(operation)
         parts = _PARAMETER.findall(template)
         if missing := [part for part in parts if part not in params]:
             raise TypeError(f"{operation} needs {', '.join(missing)}")
@@ -87,9 +90,20 @@ class Client:
             is_json = "json" in answer.headers.get("content-type", "")
         return json.loads(text) if is_json else text
 
+    def _operation(self, name: str) -> tuple[str, str, frozenset[str], bool]:
+        if name not in self.operations:
+            raise TypeError(f"the server has no operation {name}")
+        return self.operations[name]
+
     def all(self, operation: str, /, **params: Any) -> Iterator[Any]:
-        """All items of a list that has pages."""
-        mark = "before" if "before" in self.operations[operation][2] else "after"
+        """All items of a list that has pages.
+
+        Raises:
+            ClientError: the server has refused it.
+            TypeError: the operation or a parameter is unknown.
+            OSError: the server cannot be reached.
+        """
+        mark = "before" if "before" in self._operation(operation)[2] else "after"
         while True:
             page = self.call(operation, **params)
             yield from page["items"]

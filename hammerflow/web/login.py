@@ -19,7 +19,7 @@ from hammerflow.web.access import Principal
 from hammerflow.web.guard import check_origin, read_body
 from hammerflow.web.headers import HEADERS
 from hammerflow.web.problems import RequestRefused, problem_response
-from hammerflow.web.tokens import TokenCheck
+from hammerflow.web.tokens import UNKNOWN_TOKEN, TokenCheck
 
 __all__ = ["COOKIE", "BrowserLogin"]
 
@@ -91,12 +91,18 @@ class BrowserLogin:
             code = self._code
             is_right = code is not None and hmac.compare_digest(given.encode(), code.encode())
             if not is_right or time.monotonic() > self._until or self._linked is None:
-                detail = "this link was used already or is too old: start the server again"
-                return problem_response(HTTPStatus.FORBIDDEN, detail)
+                return self._link_refused(request)
             self._code = None
         answer = RedirectResponse(request.scope.get("root_path", "") + "/", 303)
         self._begin(request, answer, self._linked)
         return answer
+
+    def _link_refused(self, request: Request) -> Response:
+        """A person is led to the page, which says how to log in, or is logged in already."""
+        if "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse(request.scope.get("root_path", "") + "/?link=refused", 303)
+        detail = "this link was used already or is too old: start the server again for a new one"
+        return problem_response(HTTPStatus.FORBIDDEN, detail)
 
     async def _take_token(self, request: Request) -> Response:
         try:
@@ -108,7 +114,7 @@ class BrowserLogin:
         except RequestRefused as refused:
             return problem_response(refused.status, refused.detail, dict(HEADERS))
         if found is None:
-            detail = "this token does not hold: make one with hammerflow web token create NAME"
+            detail = UNKNOWN_TOKEN
             return problem_response(HTTPStatus.FORBIDDEN, detail, dict(HEADERS))
         answer = Response(status_code=204, headers=dict(HEADERS))
         self._begin(request, answer, found[0])

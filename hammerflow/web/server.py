@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import socket
 import ssl
 import threading
@@ -94,7 +96,12 @@ def _bind(host: str, port: int) -> socket.socket:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        number = getattr(error, "errno", None)
+        if number == errno.EADDRINUSE:
+            reason = "another process listens there: give another --port, or 0 for a free one"
+        else:
+            reason = os.strerror(number) if number and number > 0 else str(error)
+            reason = reason.partition("] ")[2] or reason  # names that cannot be resolved
         raise ConfigError(
             f"web cannot listen at {safe_repr(host, 80)} port {port}: {reason}"
         ) from None

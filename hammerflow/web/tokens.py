@@ -15,7 +15,11 @@ from hammerflow.stores.access import Access, TokenRow, token_hash
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.problems import RequestRefused
 
-__all__ = ["TokenCheck", "TokenLogin"]
+__all__ = ["UNKNOWN_TOKEN", "TokenCheck", "TokenLogin"]
+
+UNKNOWN_TOKEN = (
+    "this token is unknown, revoked or expired: make one with hammerflow web token create NAME"
+)
 
 #: Wrong tokens of one address within this many seconds, after which it waits as long.
 _WRONG, _WINDOW = 10, 60.0
@@ -93,10 +97,12 @@ class TokenLogin:
         """Who asks; None for nobody.
 
         Raises:
-            RequestRefused: the address has sent too many wrong tokens.
+            RequestRefused: the token does not hold, or the address has sent too many wrong ones.
         """
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer":
             return await self._otherwise(request)
         found = await self._tokens.check(request, token)
-        return None if found is None else found[1]
+        if found is None:
+            raise RequestRefused(HTTPStatus.UNAUTHORIZED, UNKNOWN_TOKEN)
+        return found[1]

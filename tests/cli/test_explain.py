@@ -102,6 +102,14 @@ def silent(app: Hammerflow) -> Job:
     return job
 
 
+def hushed(app: Hammerflow) -> Job:
+    """Ready, as its only worker is silent, though not yet for a lease."""
+    job = a_job(app)
+    with desk_at(app.settings.database) as desk:
+        desk.elapse(20)
+    return job
+
+
 def beat(app: Hammerflow) -> None:
     app.store.workers.beat(WORKER)
 
@@ -367,6 +375,7 @@ def end_the_holder(app: Hammerflow) -> None:
 CASES: list[tuple[Prepare, str, str, Remove]] = [
     (second, "queued", "1 job is ahead of it in its queue default; workers that", claim_first),
     (a_job, "next", "it is the next of its queue default", lambda app: None),
+    (hushed, "next", "run 0 jobs; the worker on here (pid 1) has been silent since 20", beat),
     (aged, "next", "by its age it counts as high; workers that", claim_by_age),
     (suspected, "next", "run 0 jobs; it runs alone, as a process died that ran", lambda app: None),
     (paused, "queue_paused", "by ann@here (the [big] move) -> run: hammerflow queue res", resume),
@@ -382,7 +391,7 @@ CASES: list[tuple[Prepare, str, str, Remove]] = [
     (forbidden, "limit_zero", "its limit task:shop.add allows no job to run", lift),
     (slowed, "limit_rate", "the rate of its limit task:shop.add allows the next start at 20", lift),
     (expired, "expired_ready", "the next worker that claims it cancels it", lambda app: None),
-    (parked, "parked", "it is parked as undecodable: ", retry_all),
+    (parked, "parked", "is parked as undecodable: ", retry_all),
     (failed, "failed", "for good at 20", retry_all),
     (cancelled, "cancelled", ": not needed -> to run it again: hammerflow job retry", retry_all),
     (dependent, "dependencies", "it waits for 1 of 1 dependencies: ", complete),
@@ -459,7 +468,7 @@ def childless_holder(app: Hammerflow) -> Job:
     [
         (in_a_cancelled_batch, "stopping", "its worker was told to stop it (wrong file)"),
         (stopped_and_quiet, "worker_silent_alone", ", after it was told to stop it (too late), so"),
-        (in_a_paused_queue, "running", "it runs on here (pid 1) since 20"),
+        (in_a_paused_queue, "running", "it has been running on here (pid 1) since 20"),
         (ahead, "worker_ahead", "as the database's clock was set back; if no other comes, a live"),
         (all_ahead, "clock_set_back", "the last heartbeats of all workers lie in the future (20"),
         (childless_holder, "held", "and has no child for it yet: the fork server is gone"),
@@ -505,7 +514,8 @@ def test_a_result_explains_itself(embedded_shop: Hammerflow) -> None:
     result = embedded_shop.result(a_job(embedded_shop).id)
     (claimed,) = claim(embedded_shop)
 
-    assert f"job {result.id} is running: it runs on here (pid 1) since 20" in result.explain()
+    runs = f"job {result.id} is running: it has been running on here (pid 1) since 20"
+    assert runs in result.explain()
     result.cancel("no longer needed")
     assert "its worker was told to stop it (no longer needed)" in result.explain()
     settle(embedded_shop, [claimed], Completed(None))

@@ -24,7 +24,7 @@ def test_a_sink_from_add_to_remove(shop: Hammerflow, run: Run, tmp_path: Path) -
     added = said(
         run, "sink", "add", "audit", "file", f"path={path}", "--kinds", "job.*", "--queue", "d*"
     )
-    assert "it gets every event from" in added
+    assert "sink audit: added\n" in added and "it gets every event from" in added
     shop.store.names.outbox.refresh()
     shop.tasks["shop.add"].delay(1, 2)
     said(run, "relay", "--for", "1")

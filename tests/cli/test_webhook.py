@@ -30,6 +30,8 @@ def test_a_webhook_from_add_to_remove(shop: Hammerflow, run: Run, endpoint: Endp
     assert "nothing changed" in said(
         run, "webhook", "add", "ops", endpoint.url, "--kinds", "queue.*"
     )
+    wider = said(run, "webhook", "add", "ops", endpoint.url, "--kinds", "queue.*", "--queue", "m*")
+    assert wider == "webhook ops: changed\n"
     assert "has answered HTTP 200" in said(run, "webhook", "test", "ops")
     verify(secret, *endpoint.got[0])
     [row] = json.loads(said(run, "--json", "webhook", "deliveries", "ops"))

@@ -62,6 +62,13 @@ def test_workers_are_listed_with_what_their_children_run(run: Run, shop: Hammerf
     assert "(pid 1, child 11) since" in explain(shop.store, job.job(), lease=30).says
 
 
+def test_a_worker_without_heartbeats_is_remarked(run: Run, embedded_shop: Hammerflow) -> None:
+    assert "no heartbeat" not in run("worker", "list").out
+    with desk_at(embedded_shop.settings.database) as desk:
+        desk.elapse(40)
+    assert "no heartbeat for 4" in run("worker", "list").out
+
+
 def test_a_claimed_job_that_no_child_runs_waits_for_one(embedded_shop: Hammerflow) -> None:
     job = embedded_shop.tasks["shop.add"].delay(1, 2)
     assert len(claim(embedded_shop)) == 1

@@ -77,6 +77,13 @@ def test_the_link_logs_one_browser_in_once(sqlite_shop: str) -> None:
         jobs = browser.get("/api/jobs").json()["items"]
         assert len(jobs) == 1
         assert httpx.get(link).status_code == 403  # a second use
+        seen = httpx.get(link, headers={"accept": "text/html"})
+        assert (seen.status_code, seen.headers["location"]) == (303, "/?link=refused")
+        assert "set-cookie" not in seen.headers
+        guess = {"authorization": "Bearer hf_wrong"}
+        refused = browser.get("/api/jobs", headers=guess)
+        assert refused.status_code == 401
+        assert "this token is unknown" in refused.json()["detail"]
 
         cancel = f"/api/jobs/{jobs[0]['id']}/cancel"
         assert browser.post(cancel, json={}).status_code == 403  # what a form of another site sends
@@ -196,6 +203,8 @@ def test_bodies_are_bounded(
     assert admin.post("/api/jobs", content=b"x" * (5 << 20), headers=JSON).status_code == 413
     assert admin.post("/api/jobs", content=b"{}").status_code == 415
     assert admin.get("/api/jobs?limit=1&limit=2").status_code == 422
+    for query, says in (("state=faild", "failed or"), ("stat=failed", "did you mean state?")):
+        assert says in admin.get(f"/api/jobs?{query}").json()["detail"].replace(", ", " or ")
     monkeypatch.setattr(application, "_SLOWEST_BODY", 0.3)
     place = admin.base_url
     connection = http.client.HTTPConnection(place.host, place.port, timeout=20)

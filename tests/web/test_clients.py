@@ -140,6 +140,10 @@ def test_the_python_client_reads_changes_and_follows(
     assert refused.value.status == 404
     with pytest.raises(TypeError, match="listJobs does not know stat"):
         client.call("listJobs", stat="ready")
+    with pytest.raises(TypeError, match="the server has no operation listJob"):
+        next(client.all("listJob"))
+    with pytest.raises(ValueError, match="must begin with http:// or https://, not 'shop:80'"):
+        Client("shop:80")
     client.call("pauseQueue", queue="default", reason="test")
     events = client.events(after=0, kinds="queue.*")
     assert next(events)["kind"] == "queue.paused"

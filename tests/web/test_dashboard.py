@@ -385,7 +385,7 @@ def test_a_browser_logs_in_with_a_token_and_out(stage: Stage) -> None:
         page.goto("/settings")
         page.get_by_label("Token").fill("hf_wrong")
         page.get_by_role("button", name="Log in").click()
-        expect(page.get_by_role("alert")).to_contain_text("this token does not hold")
+        expect(page.get_by_role("alert")).to_contain_text("this token is unknown")
         page.get_by_label("Token").fill(token)
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_text("You are token ci: read")).to_be_visible()

@@ -64,6 +64,13 @@ def test_late_queues_are_named_the_worst_first(desk: Desk) -> None:
     assert found[0] == late[0]
 
 
+def test_what_is_wrong_is_said_of_one_job_and_of_several(desk: Desk) -> None:
+    for number in ("1 job is", "2 jobs are"):
+        desk.put(desk.job())
+        first, *_ = overview_of(desk.store, lease=30.0).problems
+        assert first.says == f"no worker is alive, and {number} ready"
+
+
 def test_a_job_is_late_since_it_became_ready(desk: Desk) -> None:
     """Not since it was enqueued: a retry that has come due just now is not late."""
     desk.put(_late(desk, 900.0))

@@ -151,7 +151,8 @@ function LoggedOut() {
       setProblem(refused);
     }
   };
-  return html`<h1>You are not logged in</h1>${ways.includes("link") ? html`<p class="sub">Open the link that <code>hammerflow web</code> has printed. It works once; start the server again for a new one.</p>` : ""}${ways.includes("token") ? html`<form class="card" onSubmit=${enter}><label class="field"><span>${ways.includes("link") ? "Or log in with a token" : "Token"}, which <code>hammerflow web token create</code> prints</span><input name="token" type="password" autocomplete="current-password" required /></label><${Trouble} problem=${problem} /><button class="btn">Log in</button></form>` : ""}${ways[0] ? "" : html`<p class="sub">Log in to the site that shows this page, and open it again.</p>`}`;
+  const isRefused = new URLSearchParams(location.search).has("link");
+  return html`<h1>You are not logged in</h1>${ways.includes("link") ? html`<p class="sub">${isRefused ? "This link was used already, or is older than ten minutes: start " : "Open the link that "}<code>hammerflow web</code>${isRefused ? " again for a new one." : " has printed. It works once, within ten minutes; start the server again for a new one."}</p>` : ""}${ways.includes("token") ? html`<form class="card" onSubmit=${enter}><label class="field"><span>${ways.includes("link") ? "Or log in with a token" : "Token"}, which <code>hammerflow web token create</code> prints</span><input name="token" type="password" autocomplete="current-password" required /></label><${Trouble} problem=${problem} /><button class="btn">Log in</button></form>` : ""}${ways[0] ? "" : html`<p class="sub">Log in to the site that shows this page, and open it again.</p>`}`;
 }
 
 const theme = localStorage.getItem("hammerflow.theme");

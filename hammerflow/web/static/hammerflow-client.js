@@ -77,6 +77,7 @@ export class HammerflowClient {
    * @param {object} params
    */
   async *all(operation, params = {}) {
+    if (!OPERATIONS[operation]) throw new TypeError(`the server has no operation ${operation}`);
     const mark = OPERATIONS[operation][2].includes('before') ? 'before' : 'after';
     let next = params[mark];
     do {

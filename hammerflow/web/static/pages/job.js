@@ -63,7 +63,7 @@ function Why({ job }) {
   const told = job.obstacles.length ? job.obstacles : data ? [data] : [];
   if (!told.length) return "";
   // Here are buttons for what else a command would do.
-  const advice = (one) => (one.advice && !(ENDED.includes(job.state) || job.state === "running") ? html` <${Says} text=${one.advice} />` : "");
+  const advice = (one) => (one.advice && !ENDED.includes(job.state) && one.kind !== "running" ? html` <${Says} text=${one.advice} />` : "");
   return html`<div class="why ${job.state === "failed" ? "fail" : ""}">${told.map((one) => html`<p><b><${Says} text=${one.says} /></b>${advice(one)}</p>`)}</div>`;
 }
 
