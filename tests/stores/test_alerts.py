@@ -173,10 +173,10 @@ def odd_hour(desk: Desk) -> Callable[[], None]:
     hour = int(desk.store.clock()) // 3600 * 3600
     desk.store.database.run("statistics_begin", begin=hour)
     for day, jobs in enumerate((300, 100, 104, 98, 100, 103, 96, 100)):
-        desk.sql(
+        desk.sql(  # the sums of all queues together have a span of their own
             "INSERT INTO {statistics} (span, begin, task_id, queue_id, state, jobs, run_seconds,"
-            f" wait_seconds, runs, waits) SELECT 3600, {hour - 3600 - day * 86400}, task_id,"
-            f" queue_id, 4, {jobs}, 0, 0, substr(args, 1, 0), substr(args, 1, 0) FROM {{jobs}}"
+            f" wait_seconds, runs, waits) SELECT -3601, {hour - 3600 - day * 86400}, task_id, 0, 4,"
+            f" {jobs}, 0, 0, substr(args, 1, 0), substr(args, 1, 0) FROM {{jobs}}"
         )
 
     def grow_usual() -> None:
