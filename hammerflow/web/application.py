@@ -37,7 +37,7 @@ from hammerflow.web.problems import RequestRefused, problem_of, problem_response
 from hammerflow.web.recent import Recent
 from hammerflow.web.routes import ROUTES
 from hammerflow.web.routing import ApiCall, Route, Text
-from hammerflow.web.streams import EventHub
+from hammerflow.web.streams import MOST_STREAMS, EventHub
 from hammerflow.web.validation import told
 
 __all__ = ["Authorize", "create_application"]
@@ -53,7 +53,8 @@ _JSON = "application/json"
 
 def create_application(
     backend: Backend, *, authorize: Authorize, title: str, more: Sequence[StarletteRoute] = (),
-    ways: str = "", streams: bool = True, threads: int | None = _THREADS,
+    ways: str = "", streams: bool = True, most_streams: int = MOST_STREAMS,
+    threads: int | None = _THREADS,
 ) -> Starlette:  # fmt: skip
     """The ASGI app.
 
@@ -64,9 +65,10 @@ def create_application(
         ways: how a browser logs in by them: ``link``, ``token``, or both.
         threads: handlers that run at a time; None where each request has an event loop of its own.
         streams: whether the server can stream: one of WSGI would lose a thread to each client.
+        most_streams: how many at a time.
     """
     limiter = None if threads is None else anyio.CapacityLimiter(threads)
-    hub = EventHub(backend.store, limiter) if streams else None
+    hub = EventHub(backend.store, limiter, most_streams) if streams else None
     serve = partial(_serve, backend, authorize, limiter, Recent(), hub)
     by_path: dict[str, dict[str, Route]] = {}
     for route in ROUTES:

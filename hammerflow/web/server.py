@@ -17,6 +17,12 @@ from hammerflow.text import safe_repr
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
 from hammerflow.web.backend import Backend
+from hammerflow.web.connections import (
+    BACKLOG,
+    BoundedProtocol,
+    WatchedServer,
+    most_connections,
+)
 from hammerflow.web.guard import HostCheck
 from hammerflow.web.login import BrowserLogin
 from hammerflow.web.options import ServerOptions
@@ -26,8 +32,8 @@ __all__ = ["serve"]
 
 #: Names of this machine for itself.
 _LOCAL = ("localhost", "127.0.0.1", "::1")
-#: Connections at a time, and seconds until an idle one is closed.
-_CONNECTIONS, _KEEP_ALIVE = 2_000, 30
+#: Seconds until an idle connection is closed.
+_KEEP_ALIVE = 30
 
 
 def serve(
@@ -43,13 +49,14 @@ def serve(
     Raises:
         ConfigError: the address cannot be listened at, or the certificate cannot be used.
     """
-    most = Role.READ if options.is_read_only else Role.ADMIN
-    tokens = TokenCheck(backend.store.access, most)
-    linked = Principal(user, most, sees_values=True) if options.is_local else None
+    highest = Role.READ if options.is_read_only else Role.ADMIN
+    tokens = TokenCheck(backend.store.access, highest)
+    linked = Principal(user, highest, sees_values=True) if options.is_local else None
     login = BrowserLogin(linked, tokens)
+    most = most_connections()
     app = create_application(
         backend, authorize=TokenLogin(tokens, login.authorize).authorize, title="hammerflow",
-        more=login.routes(), ways=login.ways,
+        more=login.routes(), ways=login.ways, most_streams=most // 2,
     )  # fmt: skip
     names = {*_LOCAL, *(name.lower() for name in (options.host, *options.hosts))}
     if not options.is_local:
@@ -57,7 +64,8 @@ def serve(
     config = uvicorn.Config(
         HostCheck(app, names, any_address=not options.is_local),
         log_config=None, access_log=False, lifespan="off", server_header=False,
-        limit_concurrency=_CONNECTIONS, timeout_keep_alive=_KEEP_ALIVE,
+        limit_concurrency=most, backlog=BACKLOG, http=BoundedProtocol, ws="none",
+        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=5, proxy_headers=bool(options.proxies),
         forwarded_allow_ips=list(options.proxies), ssl_certfile=options.certificate,
         ssl_keyfile=options.key,
@@ -69,7 +77,7 @@ def serve(
     address = f"{scheme}://{shown}:{bound.getsockname()[1]}"
     tell(address + login.path() if options.is_local else address, options.is_local)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    server = uvicorn.Server(config)
+    server = WatchedServer(config)
     if options.seconds is not None:
         timer = threading.Timer(options.seconds, setattr, (server, "should_exit", True))
         timer.daemon = True

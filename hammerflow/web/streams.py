@@ -32,7 +32,7 @@ from hammerflow.sinks.reader import EventReader
 from hammerflow.stores.store import Store
 from hammerflow.web.problems import RequestRefused
 
-__all__ = ["EventHub", "EventsWanted", "HintsWanted", "shown_event"]
+__all__ = ["MOST_STREAMS", "EventHub", "EventsWanted", "HintsWanted", "shown_event"]
 
 log = logging.getLogger("hammerflow.web")
 #: Seconds between two reads of the log, and of what the hints are made of.
@@ -40,8 +40,10 @@ POLL, HINT = 0.5, 1.0
 #: Seconds after which a silent stream says that it lives, after which a client that takes nothing
 #: is given up, and between two checks that it may still read.
 _ALIVE, _STUCK, _CHECKED = 15.0, 30.0, 60.0
-#: Messages that one stream holds, events that are read at once, and streams at a time.
-_HELD, _PAGE, _MOST = 1_000, 500, 5_000
+#: Messages that one stream holds, and events that are read at once.
+_HELD, _PAGE = 1_000, 500
+#: Streams at a time.
+MOST_STREAMS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,17 @@ class _Readers:
 
 
 class EventHub:
-    """The streams of one process."""
+    """The streams of one process.
 
-    def __init__(self, store: Store, limiter: anyio.CapacityLimiter | None) -> None:
+    Args:
+        most: how many at a time.
+    """
+
+    def __init__(
+        self, store: Store, limiter: anyio.CapacityLimiter | None, most: int = MOST_STREAMS
+    ) -> None:
         self._store = store
+        self._most = most
         self._limiter = limiter
         self._readers: dict[tuple[str, bool], _Readers] = {}
         self._hints: set[_Stream] = set()
@@ -129,8 +138,8 @@ class EventHub:
         Raises:
             RequestRefused: there are too many.
         """
-        if self.count >= _MOST:
-            detail = f"there are {_MOST:,} streams already: try again later"
+        if self.count >= self._most:
+            detail = f"there are {self._most:,} streams already: try again later"
             raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, detail)
         messages = self._events(what) if isinstance(what, EventsWanted) else self._hinted()
         return _StreamResponse(messages, may_go_on, headers)

@@ -156,6 +156,20 @@ def test_a_stream_ends_with_the_sight_of_values(
         assert _take(client, 99, after=0) == []
 
 
+def test_streams_leave_room_for_others(logged: Hammerflow) -> None:
+    async def authorize(request: Request) -> Principal:
+        return Principal("ann")
+
+    app = create_application(logged, authorize=authorize, title="shop", most_streams=1)
+    with (
+        served(app) as url, httpx.Client(base_url=url, timeout=30) as client,
+        client.stream("GET", "/api/changes/stream") as first,
+    ):  # fmt: skip
+        next(first.iter_lines())
+        assert client.get("/api/events/stream").status_code == 503
+        assert client.get("/api/session").status_code == 200
+
+
 def test_many_clients_cost_one_poller(logged: Hammerflow, admin: httpx.Client) -> None:
     """A small share of ``python -m tests.web.many_streams``."""
     reads = 0
