@@ -116,7 +116,7 @@ def _start(limit: LimitStatus) -> str:
     if most == 0:
         return "never"
     if most is not None and limit.running >= most:
-        return "after an end"
+        return "when one ends"
     return "now" if limit.next_start <= 0 else f"in {limit.next_start:.1f} s"
 
 

@@ -60,7 +60,7 @@ MOMENT = ValueCheck("datetime", 'a time such as "2026-03-29 01:00"', _moment)
 _name = argument("name", NAME_CHECK)
 _place = partial(checked, check=text(20, least=1), metavar="POSITION")
 _time = partial(checked, check=MOMENT, metavar="TIME")
-from_position = _place("--from-position", help="Begin behind this position; 0: with the first.")
+from_position = _place("--from-position", help="Begin after this position; 0: with the first.")
 from_time = _time("--from-time", help="Begin with the events from this time on.")
 to_position = _place("--to-position", help="Deliver what is behind it; 0: all of the log.")
 to_time = _time("--to-time", help="Deliver the events from this time on.")
@@ -190,7 +190,7 @@ def pause(session: Session, name: str, reason: str) -> None:
     with session.store() as store:
         store.sinks.pause(name, by=user_at_host(), reason=reason)
         found = named_sink_json(store, name)
-    session.tell(found, f"sink {name} is paused behind the position {found['position']}")
+    session.tell(found, f"sink {name} is paused after position {found['position']}")
 
 
 @command.command("resume")

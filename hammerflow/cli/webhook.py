@@ -135,7 +135,7 @@ def enable(session: Session, name: str) -> None:
         store.webhooks.enable(name, by=user_at_host())
         found = named_webhook_json(store, name)
     session.tell(
-        found, f"webhook {name} is enabled; it goes on behind the position {found['position']}",
+        found, f"webhook {name} is enabled; it goes on after position {found['position']}",
         "deliveries that wait are due now; those that were given up: hammerflow webhook replay",
     )  # fmt: skip
 
@@ -149,7 +149,7 @@ def disable(session: Session, name: str, reason: str) -> None:
     with session.store() as store:
         store.webhooks.disable(name, reason, by=user_at_host())
         found = named_webhook_json(store, name)
-    session.tell(found, f"webhook {name} is disabled behind the position {found['position']}")
+    session.tell(found, f"webhook {name} is disabled after position {found['position']}")
 
 
 @command.command("remove")

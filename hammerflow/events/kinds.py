@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 import fnmatch
 import functools
@@ -137,10 +138,10 @@ def kinds_of(names: Iterable[str]) -> frozenset[EventKind]:
     for name in names:
         matching = fnmatch.filter(_BY_LABEL, name)
         if not matching:
-            raise ConfigError(
-                f"there is no kind of event {safe_repr(name)}: the reference of events lists all "
-                "kinds, such as job.failed, and job.* is all of jobs"
-            )
+            near = difflib.get_close_matches(name, _BY_LABEL, n=1)
+            hint = "the reference of events lists all kinds, and job.* is all of jobs"
+            hint = f"did you mean {near[0]}?" if near else hint
+            raise ConfigError(f"there is no kind of event {safe_repr(name)}: {hint}")
         found.update(_BY_LABEL[label] for label in matching)
     return frozenset(found)
 

@@ -6,7 +6,7 @@ The only place that decides ticks: workers, commands and documents ask it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -93,7 +93,8 @@ class Cron:
         try:
             cron = cls(" ".join(fields), zone, name if hashed else "")
         except (ValueError, KeyError, OverflowError) as error:
-            raise ConfigError(f"{safe_repr(given)} is not a cron expression: {error}") from error
+            why = _wrong_field(fields) or error
+            raise ConfigError(f"{safe_repr(given)} is not a cron expression: {why}") from error
         if cron.next_after(datetime.now(UTC)) is None:
             raise ConfigError(f"the cron expression {safe_repr(given)} is never due")
         return cron
@@ -180,7 +181,7 @@ def _fields(given: str) -> list[str]:
             f"{shown} is not a cron expression: it has {len(fields)} fields, not five (minute, "
             "hour, day of month, month, day of week) or six (second first)"
         )
-    kinds = _FIELDS if len(fields) == len(_FIELDS) else (_SECOND, *_FIELDS)
+    kinds = _kinds(fields)
     checked = [_field(field, kind, shown) for field, kind in zip(fields, kinds, strict=True)]
     day, weekday = checked[-3], checked[-1]
     if day not in "*?" and re.search("(?i)[#L]", weekday):
@@ -189,6 +190,25 @@ def _fields(given: str) -> list[str]:
             "schedules"
         )
     return checked
+
+
+def _kinds(fields: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    return _FIELDS if len(fields) == len(_FIELDS) else (_SECOND, *_FIELDS)
+
+
+def _wrong_field(fields: Sequence[str]) -> str | None:
+    """The first field that is wrong on its own; None if they are only wrong together."""
+    for place, (what, _) in enumerate(_kinds(fields)):
+        alone = ["*"] * len(fields)
+        alone[place] = fields[place]
+        try:
+            croniter.expand(
+                " ".join(alone), hash_id=b"", second_at_beginning=len(fields) > len(_FIELDS)
+            )
+        except (ValueError, KeyError, OverflowError) as error:
+            wrong = "is out of range" if "out of range" in str(error) else "cannot be read"
+            return f"the {what} {safe_repr(fields[place])} {wrong}"
+    return None
 
 
 def _field(field: str, kind: tuple[str, int], shown: str) -> str:

@@ -26,7 +26,7 @@ def test_a_limit_is_set_listed_and_removed(run: Run, shop: Hammerflow) -> None:
     assert (listed["running"], listed["waiting"], listed["max"]) == (2, 1, 2)
     assert 9 < listed["next_start"] <= 10
     assert table[1].split()[:2] == ["task:shop.add", "6/m"] and "set by" in table[1]
-    assert "after an end" in table[1]
+    assert "when one ends" in table[1]
     assert removed.json == {"target": "task:shop.add", "rate": None, "max": None}
     assert len(claim(shop)) == 1
 

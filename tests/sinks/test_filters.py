@@ -89,6 +89,8 @@ def test_a_coroutine_reads_the_same(desk: Desk, app: Hammerflow) -> None:
         assert found == list(app.events(**filters)) and found
     with pytest.raises(ConfigError, match=r"there is no kind of event 'job\.nothing'"):
         asyncio.run(read(kinds=["job.nothing"]))
+    with pytest.raises(ConfigError, match=r"did you mean job\.failed\?"):
+        asyncio.run(read(kinds=["job.faild"]))
 
 
 def test_a_sink_gets_what_passes_all_parts(desk: Desk, tmp_path: Path) -> None:

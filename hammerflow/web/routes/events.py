@@ -17,7 +17,7 @@ from hammerflow.web.streams import EventsWanted, HintsWanted, shown_event
 
 __all__ = ["ROUTES", "EventShown", "Kinds", "Position", "filter_of"]
 
-Position = Annotated[int, Meta(ge=0, le=10**15, description="Begin behind this position.")]
+Position = Annotated[int, Meta(ge=0, le=10**15, description="Begin after this position.")]
 Kinds = Annotated[
     str,
     Meta(min_length=1, max_length=1000, description="Such as job.failed,workflow.*; all if left."),
