@@ -15,7 +15,7 @@ __all__ = ["HIDDEN", "filled", "is_variable", "redacted"]
 HIDDEN: Final = "********"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 #: The password of a URL.
-_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
+_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/\s]+@")
 
 
 def is_variable(value: Any) -> bool:

@@ -32,7 +32,8 @@ def most_connections() -> int:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
-    return _MOST if soft == resource.RLIM_INFINITY else max(1, min(_MOST, soft - _FILES))
+    room = _MOST if soft == resource.RLIM_INFINITY else max(soft - _FILES, soft // 2)
+    return min(_MOST, room)
 
 
 class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import threading
 import time
@@ -21,9 +22,10 @@ from hammerflow.web.headers import HEADERS
 from hammerflow.web.problems import RequestRefused, problem_response
 from hammerflow.web.tokens import UNKNOWN_TOKEN, TokenCheck
 
-__all__ = ["COOKIE", "BrowserLogin"]
+__all__ = ["BrowserLogin"]
 
-COOKIE = "hammerflow_session"
+_COOKIE = "hammerflow_session"
+_PORT = re.compile(r":([0-9]{1,5})\Z")
 #: Seconds for which the link can be used, and for which a session lasts.
 _LINK, _SESSION = 600.0, 12 * 3600.0
 #: Sessions at a time; a further one ends the oldest.
@@ -75,7 +77,7 @@ class BrowserLogin:
         Raises:
             RequestRefused: a page of another site has sent the request.
         """
-        cookie = request.cookies.get(COOKIE)
+        cookie = request.cookies.get(_cookie_name(request))
         with self._lock:
             until, holder = self._sessions.get(_hash(cookie or ""), (0.0, None))
         if holder is None or time.monotonic() > until:
@@ -127,7 +129,7 @@ class BrowserLogin:
             while len(self._sessions) > _MOST:
                 del self._sessions[next(iter(self._sessions))]
         answer.set_cookie(
-            COOKIE, cookie, max_age=int(_SESSION), httponly=True, samesite="strict",
+            _cookie_name(request), cookie, max_age=int(_SESSION), httponly=True, samesite="strict",
             secure=request.url.scheme == "https", path=request.scope.get("root_path", "") or "/",
         )  # fmt: skip
 
@@ -137,10 +139,18 @@ class BrowserLogin:
         except RequestRefused as refused:
             return problem_response(refused.status, refused.detail)
         with self._lock:
-            self._sessions.pop(_hash(request.cookies.get(COOKIE, "")), None)
+            self._sessions.pop(_hash(request.cookies.get(_cookie_name(request), "")), None)
         answer = Response(status_code=204)
-        answer.delete_cookie(COOKIE, path=request.scope.get("root_path", "") or "/")
+        path = request.scope.get("root_path", "") or "/"
+        answer.delete_cookie(_cookie_name(request), path=path)
         return answer
+
+
+def _cookie_name(request: Request) -> str:
+    """The name of the cookie. Browsers send the cookies of a host to all of its ports, so two
+    servers on one host would log one another's users out."""
+    port = _PORT.search(request.headers.get("host", ""))
+    return _COOKIE if port is None else f"{_COOKIE}_{port[1]}"
 
 
 async def _sent(request: Request) -> Mapping[str, object]:

@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -20,10 +20,13 @@ import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.web import application
-from hammerflow.web.access import Role
+from hammerflow.web.access import Principal, Role
+from hammerflow.web.application import create_application
 from hammerflow.web.guard import host_name
+from hammerflow.web.login import BrowserLogin
 from hammerflow.web.server import _bind
 from tests.cli.conftest import HAMMERFLOW, environment
+from tests.web.conftest import served
 
 
 def test_an_answer_waits_for_no_acknowledgement() -> None:
@@ -96,6 +99,25 @@ def test_the_link_logs_one_browser_in_once(sqlite_shop: str) -> None:
         assert browser.post("/logout", headers=own).status_code == 204
         browser.cookies.clear()
         assert browser.get("/api/jobs").status_code == 401
+
+
+def test_two_servers_on_one_host_keep_their_sessions(sqlite_shop: str) -> None:
+    """A browser sends the cookies of a host to each of its ports."""
+    app = Hammerflow("shop", database=sqlite_shop)
+    with ExitStack() as opened, httpx.Client() as browser:
+        urls = []
+        for name in ("ann", "ben"):
+            login = BrowserLogin(Principal(name))
+            api = create_application(
+                app, authorize=login.authorize, title="shop", more=login.routes()
+            )
+            urls.append(opened.enter_context(served(api)))
+            browser.get(urls[-1] + login.path())
+        found = [browser.get(f"{url}/api/session").json().get("name") for url in urls]
+        assert found == ["ann", "ben"]
+        browser.post(f"{urls[0]}/logout", headers={"x-hammerflow": "1"}).raise_for_status()
+        assert [browser.get(f"{url}/api/session").status_code for url in urls] == [401, 200]
+    app.close()
 
 
 def test_a_read_only_server_changes_nothing(sqlite_shop: str) -> None:

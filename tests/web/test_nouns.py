@@ -108,6 +108,8 @@ def test_a_sink_is_added_paused_rewound_and_removed(admin: httpx.Client, busy: H
     assert "sink shut has not taken it" in tested.json()["detail"]
     for unsafe in ({"kind": "webhook"}, {"kind": "os:system"}, {"kind": "http", "config": {}}):
         assert admin.put("/api/sinks/other", json=unsafe).status_code == 422
+    file = {"kind": "file", "config": {"path": "/tmp/hammerflow-events"}}
+    assert admin.put("/api/sinks/other", json=file).status_code == 403
     admin.delete("/api/sinks/audit").raise_for_status()
     assert admin.get("/api/sinks/audit").status_code == 404
 

@@ -69,6 +69,7 @@ def test_what_is_not_hidden_stays_as_it_is() -> None:
         ("token: 'hunter2 and more' is wrong", "token: ******** is wrong"),
         ("order.password = f('hunter2') + 1", "order.password = ******** + 1"),
         ("postgres://ann:hunter2@db/shop", "postgres://ann:********@db/shop"),
+        ("postgres://ann:hun@ter2@db/shop", "postgres://ann:********@db/shop"),
         ("secret='hunter2", "secret=********"),
         ("api_key=(hunter2", "api_key=********"),
         (
@@ -214,6 +215,20 @@ def test_answers_of_receivers_are_for_those_who_see_values(
         assert "smith" not in hidden.text, path
     assert admin.get("/api/sinks/audit").json()["error"] == "HTTP 500: smith has no card"
     assert reader.get("/api/sinks/audit").json()["error"] == "HTTP 500"
+
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b"smith has no card"})
+
+    with served(refuse) as url:
+        store.sinks.put("down", "http", {"url": url}, EventFilter.of(kinds=["*"]), by="test")
+        store.alerts.put("target", "down", "alertmanager", {"url": url}, by="test")
+        for path in ("/api/sinks/down/test", "/api/alert-targets/down/test"):
+            hidden, full = reader.post(path), admin.post(path)
+            assert (hidden.status_code, full.status_code) == (409, 409), full.text
+            assert "smith" in full.json()["detail"]
+            assert "HTTP 500" in hidden.json()["detail"]
+            assert "smith" not in hidden.json()["detail"]
 
 
 def test_headers_and_metadata_are_redacted_in_every_list(

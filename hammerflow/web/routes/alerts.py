@@ -15,7 +15,7 @@ from hammerflow.alerts.rules import KINDS, check_rule
 from hammerflow.alerts.targets import check_target
 from hammerflow.web.access import Role
 from hammerflow.web.problems import RequestRefused
-from hammerflow.web.routes.sinks import TestTaken
+from hammerflow.web.routes.sinks import TestTaken, tested
 from hammerflow.web.routes.types import Done, Name, Reason, converted, known
 from hammerflow.web.routing import ApiCall, Nothing, Route
 
@@ -260,8 +260,7 @@ def resume_alert_target(call: ApiCall[Nothing, None]) -> AlertTargetShown:
 def test_alert_target(call: ApiCall[Nothing, None]) -> TestTaken:
     """Send a test message to a target, from the server; 409 says why it took none."""
     name, backend = _target(call).name, call.backend
-    found = try_target(backend.store, name, backend.settings.namespace)
-    return TestTaken(name, found["seconds"])
+    return tested(call, lambda: try_target(backend.store, name, backend.settings.namespace))
 
 
 _RULE, _TARGET = "/api/alert-rules/{rule}", "/api/alert-targets/{target}"

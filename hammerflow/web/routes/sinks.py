@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from hammerflow.admin.sinks import named_sink_json, parked_json, sink_json, try_sink
 from hammerflow.admin.sinks import resume_sink as resume_sink_by_name
-from hammerflow.errors import ConfigError
+from hammerflow.errors import ConfigError, HammerflowError
 from hammerflow.events.filter import EventFilter
 from hammerflow.sinks.registry import check_config, code_of, open_sink
 from hammerflow.web.access import Role
@@ -22,7 +22,7 @@ from hammerflow.web.routes.events import Position
 from hammerflow.web.routes.types import Done, Instant, Name, Reason, converted, known
 from hammerflow.web.routing import ApiCall, Nothing, Route, refuse_unseen
 
-__all__ = ["ROUTES", "FilterBody", "TestTaken", "filter_of_body"]
+__all__ = ["ROUTES", "FilterBody", "TestTaken", "filter_of_body", "tested"]
 
 
 class SinkRowShown(msgspec.Struct, kw_only=True):
@@ -146,7 +146,7 @@ class SinkBody(msgspec.Struct, forbid_unknown_fields=True):
     """A sink.
 
     Attributes:
-        kind: none, log, file, http, redis, nats, kafka, kinesis or pubsub.
+        kind: none, log, http, redis, nats, kafka, kinesis or pubsub.
         config: its options; a value may name a variable of the relay, such as ${TOKEN}.
         position: where a new one begins; by default behind the last event.
     """
@@ -165,6 +165,12 @@ def put_sink(call: ApiCall[Nothing, SinkBody]) -> SinkShown:
             "a sink of code of your own is declared in the app, and a webhook with "
             "/api/webhooks: the relay imports nothing that only the database names"
         )
+    if body.kind == "file":
+        detail = (
+            "a file on the host of the relay is named in the app, or with hammerflow sink add: who "
+            "has a token of the API may not choose what is written there"
+        )
+        raise RequestRefused(HTTPStatus.FORBIDDEN, detail)
     config = check_config(body.kind, body.config)
     if config.get("include"):
         refuse_unseen(call, "send them to nobody")
@@ -254,8 +260,20 @@ def test_sink(call: ApiCall[Nothing, None]) -> TestTaken:
     backend, name = call.backend, _name(call)
     app = app_of(backend)
     declared = frozenset() if app is None else app.sinks.code()
-    found = try_sink(backend.store, name, backend.settings.namespace, declared)
-    return TestTaken(name, found["seconds"])
+    source = backend.settings.namespace
+    return tested(call, lambda: try_sink(backend.store, name, source, declared))
+
+
+def tested(call: ApiCall[Any, Any], send: Callable[[], dict[str, Any]]) -> TestTaken:
+    """What ``send`` says of a test; who sees no values is not told what a receiver has answered."""
+    try:
+        found = send()
+    except ConfigError:
+        raise
+    except HammerflowError as error:
+        what, colon, answer = str(error).partition(": ")
+        raise HammerflowError(f"{what}{colon}{call.texts.note(answer)}") from error
+    return TestTaken(found["name"], found["seconds"])
 
 
 _ONE = "/api/sinks/{sink}"
