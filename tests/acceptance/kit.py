@@ -161,7 +161,8 @@ class Shop:
             if task == "turn":
                 ends = sorted(ended for _, ended in jobs)
                 for number, began in enumerate(starts):
-                    running = number + 1 - bisect.bisect_left(ends, began)
+                    # SQLite's clock counts milliseconds: a job may begin in that of an end.
+                    running = number + 1 - bisect.bisect_right(ends, began)
                     assert running <= TURNS, f"{running} of key {key} ran at {began}"
             for first, later in zip(starts, starts[BURST:], strict=False):
                 gap = _seconds(later) - _seconds(first)
