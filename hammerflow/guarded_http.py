@@ -26,8 +26,10 @@ __all__ = [
     "GuardedUrl",
     "IPNetwork",
     "check_url",
+    "is_of_cloud",
     "networks",
     "post",
+    "refuse_cloud",
 ]
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -49,6 +51,14 @@ _REFUSED: Final = tuple(
         "168.63.129.16/32",  # Azure's own services, on each of its hosts
     )
 )
+#: Where a host asks its cloud for its own credentials: of AWS, Google, Azure, Alibaba and Oracle.
+_CLOUD: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "168.63.129.16/32", "100.100.100.200/32",
+        "192.0.0.192/32",
+    )
+)  # fmt: skip
 #: Headers that say where a request goes and where it ends.
 _OWN_HEADERS: Final = frozenset({
     "host", "content-length", "transfer-encoding", "connection", "expect", "te", "trailer",
@@ -146,6 +156,27 @@ def check_url(url: str) -> GuardedUrl:
     is_tls = parts.scheme == "https"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return GuardedUrl(is_tls, host, port or (443 if is_tls else 80), path)
+
+
+def is_of_cloud(text: str) -> bool:
+    """Whether an address is one at which a cloud gives a host its credentials."""
+    address: IPAddress = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    return any(address in network for network in _CLOUD)
+
+
+def refuse_cloud(connected: socket.socket) -> None:
+    """Refuse to send anything to what gives a host's credentials to whoever asks from it.
+
+    For requests whose addresses may be in the own network, as an operator has chosen them.
+
+    Raises:
+        ConnectionRefusedError: the socket is connected to such an address.
+    """
+    peer = str(connected.getpeername()[0])
+    if is_of_cloud(peer):
+        raise ConnectionRefusedError(f"nothing is sent to {peer}, which is a service of the cloud")
 
 
 def post(

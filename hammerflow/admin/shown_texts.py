@@ -18,7 +18,7 @@ __all__ = ["ShownTexts"]
 _VALUES = ("args", "kwargs", "result")
 #: Words that are rather data than language: addresses, paths, pairs.
 _DATA = re.compile(r"\S*[@=/\\]\S*")
-_FRAME = re.compile(r"\s*(\| )*\s+File \"")
+_FRAME = re.compile(r"[\s|]+ File \"")
 #: What Python writes between the tracebacks of a chain.
 _BETWEEN = ("Traceback (", "During handling of", "The above exception was", "Exception Group Tra")
 _ERROR = re.compile(r"((?:\s*[|+-]+)?\s*[\w.]+)(?:: (.*))?")

@@ -11,7 +11,7 @@ import urllib.parse
 from collections.abc import Mapping
 
 from hammerflow.errors import ConfigError, HammerflowError
-from hammerflow.guarded_http import Cutoff
+from hammerflow.guarded_http import Cutoff, refuse_cloud
 from hammerflow.webhooks import sign
 
 __all__ = ["TargetError", "post", "signature_headers"]
@@ -55,6 +55,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> N
     deadline = time.monotonic() + timeout
     try:
         connection.connect()
+        refuse_cloud(connection.sock)
         with Cutoff(connection.sock, deadline) as cutoff:
             connection.request("POST", path, body, own)
             with contextlib.closing(connection.getresponse()) as answer:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hammerflow.errors import ConfigError
 from hammerflow.events.envelope import BATCH_TYPE
-from hammerflow.guarded_http import Cutoff
+from hammerflow.guarded_http import Cutoff, refuse_cloud
 from hammerflow.options.checks import duration, text
 from hammerflow.options.option import Option, OptionTable
 from hammerflow.sinks.base import HEADERS, Message, Report, SinkError
@@ -98,6 +98,7 @@ class HttpSink:
         try:
             if self._connection.sock is None:
                 self._connection.connect()
+            refuse_cloud(self._connection.sock)
             with Cutoff(self._connection.sock, deadline) as cutoff:
                 self._connection.request("POST", path, body, headers)
                 answer = self._connection.getresponse()

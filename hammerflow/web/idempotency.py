@@ -27,7 +27,9 @@ def key_of(request: Request, who: Principal) -> str | None:
         return None
     if not 0 < len(key) <= _LONGEST:
         raise RequestRefused(_WRONG, f"an Idempotency-Key has 1 to {_LONGEST} characters")
-    return _hash(who.name, request.method, str(request.url.path), request.url.query, key)
+    # Two tokens may have one name: an answer with values is not for one that sees none.
+    sight = "values" if who.sees_values else ""
+    return _hash(who.name, sight, request.method, str(request.url.path), request.url.query, key)
 
 
 def answer_once(

@@ -99,6 +99,17 @@ def test_jobs_are_cancelled_and_run_again(busy: Hammerflow, admin: httpx.Client)
     assert (again.status_code, again.json()["title"]) == (409, "Conflict")
 
 
+def test_an_answer_is_not_repeated_for_a_namesake_who_sees_less(
+    busy: Hammerflow, as_role: Callable[..., httpx.Client]
+) -> None:
+    headers = {"idempotency-key": "k"}
+    for sees_values in (True, False):
+        client = as_role(Role.OPERATE, sees_values=sees_values)
+        for is_again in (False, True):
+            answer = client.post("/api/queues/default/resume", headers=headers)
+            assert ("idempotent-replayed" in answer.headers) is is_again
+
+
 def test_a_pause_names_who_and_why(busy: Hammerflow, admin: httpx.Client) -> None:
     admin.post("/api/queues/default/pause", json={"reason": "upgrade"})
     queue = admin.get("/api/queues/default").json()

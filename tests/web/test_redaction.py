@@ -12,6 +12,7 @@ import pytest
 
 from hammerflow import Hammerflow, Workflow
 from hammerflow.admin.redaction import Redaction
+from hammerflow.admin.shown_texts import ShownTexts
 from hammerflow.events.filter import EventFilter
 from hammerflow.options.patterns import HIDDEN_NAMES
 from hammerflow.options.variables import HIDDEN
@@ -87,6 +88,13 @@ def test_a_long_text_is_read_once(text: str) -> None:
     began = time.process_time()
     Redaction([*HIDDEN_NAMES, "type:Card"]).text(text * 20_000)
     assert time.process_time() - began < 2
+
+
+def test_a_traceback_of_blanks_is_read_once() -> None:
+    texts = ShownTexts(Redaction(HIDDEN_NAMES), sees_values=False)
+    began = time.process_time()
+    assert "   " not in texts.traceback("ValueError: x\n" + " " * 60_000 + "|")
+    assert time.process_time() - began < 1
 
 
 def _fail(card: str, *, password: str) -> None:
