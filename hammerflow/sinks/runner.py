@@ -95,17 +95,23 @@ class RelayRunner:
         """Relay until :meth:`stop`, or for some seconds."""
         until = float("inf") if seconds is None else time.monotonic() + seconds
         idle = 0.0
+        is_down = False
         while time.monotonic() < until and not self._is_stopping:
             began = time.monotonic()
             pause = _LEAST
             try:
-                if self.step():
+                has_moved = self.step()
+                if is_down:
+                    log.info("the database is back: the relay goes on")
+                is_down = False
+                if has_moved:
                     idle = 0.0
                     pause = 0.0 if self._has_more else self._rest(time.monotonic() - began)
                 else:
                     idle = min(max(_LEAST, idle * _LONGER), _IDLE)
             except StoreUnavailable as error:
-                log.warning("the relay waits for the database: %s", error)
+                log.log(_level(is_down), "the relay waits for the database: %s", error)
+                is_down = True
                 pause = _AFTER_ERROR
             except Exception:  # a border: it must go on
                 log.exception("the relay failed")
@@ -217,6 +223,11 @@ class RelayRunner:
             log.debug("could not give the turn away: %s", error)
 
 
+def _level(is_told: bool) -> int:
+    """Of what is wrong still, after it was told once."""
+    return logging.DEBUG if is_told else logging.WARNING
+
+
 def listen_for_events(notifier: Notifier, runner: RelayRunner) -> Listener:
     """Wake a relay when a worker tells that it has written events, or a person has done something,
     until the listener is closed."""
@@ -245,16 +256,16 @@ class _SinkThread(threading.Thread):
 
     def run(self) -> None:
         delivery = self._make()
-        pause = 0.0
+        pause, told = 0.0, ""
         while not self._is_over:
             if pause:
                 self._woken.wait(pause)
                 self._woken.clear()
             try:
-                pause = delivery.step()
+                pause, told = delivery.step(), ""
             except (StoreUnavailable, ConfigError) as error:
-                log.warning("sink %s waits: %s", self._sink_name, error)
-                pause = _AFTER_ERROR
+                log.log(_level(told == str(error)), "sink %s waits: %s", self._sink_name, error)
+                pause, told = _AFTER_ERROR, str(error)
             except Exception:  # a border: one sink must not end the others
                 log.exception("sink %s failed", self._sink_name)
                 pause = _AFTER_ERROR

@@ -120,6 +120,7 @@ class EventHub:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._last_hint: dict[str, Any] = {}
         self._starting = asyncio.Lock()
+        self._is_down = False
 
     @property
     def count(self) -> int:
@@ -238,6 +239,7 @@ class EventHub:
         while True:
             with self._patiently():
                 now = await self._read(self._store.queue_stats.look)
+                before = {} if self._is_down else before  # pages show an error: read it all again
                 topics = [name for name in now if now[name] != before.get(name)] if before else []
                 topics = topics if before else ["all"]
                 if before and now["jobs"]["running"] and "jobs" not in topics:
@@ -250,10 +252,19 @@ class EventHub:
 
     @contextlib.contextmanager
     def _patiently(self) -> Any:
+        """Wait where the database does not answer; pages learn of it when they read."""
         try:
             yield
+            if self._is_down:
+                log.info("the database is back: streams go on")
+            self._is_down = False
         except HammerflowError as error:
+            if self._is_down:
+                return
+            self._is_down = True
             log.warning("streams wait for the database: %s", error)
+            for stream in self._hints:
+                stream.put(_hint(["all"], self._last_hint))
 
     async def _read(self, read: Callable[[], Any]) -> Any:
         return await run_sync(read, limiter=self._limiter)

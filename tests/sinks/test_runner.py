@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,3 +114,32 @@ def test_moves_of_many_events_are_rare(desk: Desk) -> None:
         desk.put(*[desk.job() for _ in range(600)])
         assert relay.step()
         assert relay._rest(0.001) == 0.2
+
+
+def test_a_database_that_is_gone_is_told_once(
+    sqlite_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hammerflow.sinks.runner._AFTER_ERROR", 0.01)
+    caplog.set_level("INFO")
+    with closing(Hammerflow("shop", database=sqlite_url)) as app:
+        app.migrate()
+        app.store.sinks.put("on", "none", {}, EventFilter.of(kinds=["*"]))
+        relay = RelayRunner(app.store, source="shop")
+        running = threading.Thread(target=relay.run)
+        running.start()
+        file = Path(sqlite_url.removeprefix("sqlite:///"))
+        until("the sink has begun", lambda: relay._threads)
+        file.rename(file.with_name("away"))
+        until("both wait", lambda: len(_warnings(caplog)) >= 2)
+        running.join(0.2)  # they try again
+        file.with_name("away").rename(file)
+        until("it goes on", lambda: "goes on" in caplog.text)
+        relay.stop()
+        running.join()
+    assert sorted(text.partition(": ")[0] for text in _warnings(caplog)) == [
+        "sink on waits", "the relay waits for the database"
+    ]  # fmt: skip
+
+
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.message for each in caplog.records if "waits" in each.message]

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -125,6 +126,25 @@ def test_changes_are_hinted_at_without_a_log(busy: Hammerflow, admin: httpx.Clie
         changed = next(hints)
         assert changed["topics"] == ["pauses"]
         assert changed["pauses"]["paused"] == 1
+
+
+def test_pages_are_told_that_the_database_is_gone_and_back(
+    busy: Hammerflow, admin: httpx.Client, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(streams, "HINT", 0.02)
+    file = Path(busy.settings.database.removeprefix("sqlite:///"))
+    away = file.with_name("away")
+    with admin.stream("GET", "/api/changes/stream") as answer:
+        hints = (one["data"]["topics"] for one in _messages(answer))
+        assert next(hints) == ["all"]
+        file.rename(away)
+        assert next(hints) == ["all"]
+        for _ in range(9):
+            assert admin.get("/api/queues").status_code == 503
+        away.rename(file)
+        assert next(hints) == ["all"]
+    assert sum("streams wait" in one.message for one in caplog.records) == 1
 
 
 def test_a_revoked_client_is_shown_out(
