@@ -153,8 +153,8 @@ def _queue_depth(look: Look, rule: AlertRule) -> Iterator[Measure]:
         ready = depth.ready
         if "ready" in depth.at_least and ready < most:
             ready = look.store.queue_stats.ready(name_id(depth.name), bound=most)
-        more = " or more" if ready == most else ""
-        yield Measure(depth.name, ready, f"queue {depth.name} has {ready:,}{more} ready jobs")
+        text = f"{ready:,} or more ready jobs" if ready == most else counted(ready, "ready job")
+        yield Measure(depth.name, ready, f"queue {depth.name} has {text}")
 
 
 def _queue_age(look: Look, _: AlertRule) -> Iterator[Measure]:
@@ -169,8 +169,8 @@ def _queue_starving(look: Look, rule: AlertRule) -> Iterator[Measure]:
     for depth, age in idle:
         if depth.name not in moving and look.is_served(depth.name):
             text = (
-                f"queue {depth.name} has {depth.ready:,} ready jobs, of which none was run for "
-                f"{age:,.0f} s though a worker serves it: see hammerflow queue health"
+                f"queue {depth.name} has {counted(depth.ready, 'ready job')}, and none of its jobs "
+                f"has run for {age:,.0f} s though a worker serves it: see hammerflow queue health"
             )
             yield Measure(depth.name, age, text)
 
@@ -178,7 +178,7 @@ def _queue_starving(look: Look, rule: AlertRule) -> Iterator[Measure]:
 def _queue_unserved(look: Look, _: AlertRule) -> Iterator[Measure]:
     for depth, age in look.waiting:
         if not look.is_served(depth.name):
-            text = f"queue {depth.name} has {depth.ready:,} ready jobs and no live worker"
+            text = f"queue {depth.name} has {counted(depth.ready, 'ready job')} and no live worker"
             yield Measure(depth.name, age, text)
 
 

@@ -53,4 +53,5 @@ def command(session: Session, jobs: int, queues: int, seed: int) -> None:
         found,
         f"wrote a day of {day.jobs:,} ended jobs in {day.queues:,} queues to "
         f"{settings.url.redacted} in {seconds:.1f} s",
+        f"look at it: hammerflow --database {settings.url.redacted} web",
     )
