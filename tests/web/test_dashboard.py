@@ -506,7 +506,7 @@ def test_a_running_body_is_looked_at_and_killed(stage: Stage, page: Page) -> Non
     worker = threading.Thread(target=answer)
     worker.start()
     page.goto(f"/jobs/{job.id}")
-    expect(page.locator(".why")).to_contain_text("It runs on gpu-1")
+    expect(page.locator(".why")).to_contain_text("It has been running on gpu-1")
     page.get_by_role("button", name="show its stack").click()
     expect(page.get_by_text("the body is here, in child 4")).to_be_visible()
     expect(page.get_by_text('File "train.py", line 7')).to_be_visible()
