@@ -382,13 +382,15 @@ def test_a_browser_logs_in_with_a_token_and_out(stage: Stage) -> None:
         stage.app, authorize=login.authorize, title="shop", more=login.routes(), ways=login.ways
     )
     with served(server) as address, visit(stage.browser, address) as page:
-        page.goto("/settings")
+        page.goto("/settings?link=refused")
+        expect(page.get_by_role("navigation")).to_have_count(0)
         page.get_by_label("Token").fill("hf_wrong")
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_role("alert")).to_contain_text("this token is unknown")
         page.get_by_label("Token").fill(token)
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_text("You are token ci: read")).to_be_visible()
+        assert page.url == f"{address}/settings"
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_label("Token")).to_be_visible()
 

@@ -128,14 +128,14 @@ function App() {
     document.querySelector("main")?.focus({ preventScroll: true });
     // On a phone the pages are a row that is wider than the screen.
     const row = document.querySelector(".side nav");
-    const current = row.querySelector("[aria-current]");
+    const current = row?.querySelector("[aria-current]");
     if (current) row.scrollLeft = current.offsetLeft - (row.clientWidth - current.offsetWidth) / 2;
   }, [page]);
   const may = (role) => ["read", "operate", "admin"].indexOf(session?.role) >= ["read", "operate", "admin"].indexOf(role);
   const isBusy = useBusy() || !(problem || page === null || (Page && session));
   const isOut = problem?.status === 401;
   useTick(10);
-  return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.querySelector("main").focus(); }}>Skip to the page</a><div class="app"><${Side} session=${session} /><div><${Top} session=${session} /><main id="main" tabindex="-1" aria-busy=${isBusy}>${isOut ? html`<${LoggedOut} />` : html`<${Trouble} problem=${problem} />${page === null ? html`<${Missing} />` : Page && session ? html`<${Page} key=${here()} parts=${parts} session=${session} may=${may} />` : ""}`}</main></div></div><${Toasts} /><${Question} />`;
+  return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.querySelector("main").focus(); }}>Skip to the page</a><div class=${isOut ? "app out" : "app"}>${isOut ? "" : html`<${Side} session=${session} />`}<div>${isOut ? "" : html`<${Top} session=${session} />`}<main id="main" tabindex="-1" aria-busy=${isBusy}>${isOut ? html`<${LoggedOut} />` : html`<${Trouble} problem=${problem} />${page === null ? html`<${Missing} />` : Page && session ? html`<${Page} key=${here()} parts=${parts} session=${session} may=${may} />` : ""}`}</main></div></div><${Toasts} /><${Question} />`;
 }
 
 function LoggedOut() {
@@ -146,7 +146,9 @@ function LoggedOut() {
     const token = new FormData(event.target).get("token");
     try {
       await send("POST", "/login", { token });
-      location.reload();
+      const back = new URL(location);
+      back.searchParams.delete("link");
+      location.replace(back);
     } catch (refused) {
       setProblem(refused);
     }
