@@ -258,11 +258,12 @@ class EventHub:
             if self._is_down:
                 log.info("the database is back: streams go on")
             self._is_down = False
-        except HammerflowError as error:
+        except Exception as error:  # a border: a poller that ends tells nobody
             if self._is_down:
                 return
             self._is_down = True
-            log.warning("streams wait for the database: %s", error)
+            reason = None if isinstance(error, HammerflowError) else error
+            log.warning("streams wait for the database: %s", error, exc_info=reason)
             for stream in self._hints:
                 stream.put(_hint(["all"], self._last_hint))
 
