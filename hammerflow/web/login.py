@@ -83,9 +83,9 @@ class BrowserLogin:
         if holder is None or time.monotonic() > until:
             return None
         check_origin(request)
-        if isinstance(holder, Principal) or self._tokens is None:
-            return holder if isinstance(holder, Principal) else None
-        return await self._tokens.holder(holder)
+        if isinstance(holder, Principal):
+            return holder
+        return None if self._tokens is None else await self._tokens.holder(holder)
 
     async def _open_link(self, request: Request) -> Response:
         given = request.query_params.get("code", "")

@@ -272,7 +272,7 @@ class _Rerun:
         failures = sum(part.has_failed and not self._runs_again(part) for part in members)
         self._tx.run("workflow_reopen", id=workflow.id, failures=failures)
         write_rate(self._tx, workflow.id, self._tx.rows("workflow_options", id=workflow.id)[0][0])
-        flags = int(workflow.flags & (RowFlags.HAS_EDGES | RowFlags.TIED))
+        flags = workflow.flags & (RowFlags.HAS_EDGES | RowFlags.TIED)
         if workflow.flags != flags and workflow.is_over:
             self._tx.run("workflow_set_flags", id=workflow.id, flags=flags)
         is_held = any(self._is_held(part) for part in members)
@@ -435,7 +435,7 @@ class _Rerun:
         self._tx.many("edges_insert", [(part.id, part.dependent_id, DEPENDENCY)])
 
     def _set_flags(self, workflow: SnapshotWorkflow, flags: int) -> None:
-        flags = int(workflow.flags | flags)
+        flags = workflow.flags | flags
         self._tx.run("workflow_set_flags", id=workflow.id, flags=flags)
         self.snapshot.workflows[workflow.id] = workflow._replace(flags=flags)
 
