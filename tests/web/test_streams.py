@@ -185,7 +185,8 @@ def test_streams_leave_room_for_others(logged: Hammerflow) -> None:
         served(app) as url, httpx.Client(base_url=url, timeout=30) as client,
         client.stream("GET", "/api/changes/stream") as first,
     ):  # fmt: skip
-        next(first.iter_lines())
+        lines = first.iter_lines()  # let go of, it would close the stream
+        assert next(lines)
         assert client.get("/api/events/stream").status_code == 503
         assert client.get("/api/session").status_code == 200
 
