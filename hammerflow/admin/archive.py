@@ -21,6 +21,7 @@ _LEFT_OUT = frozenset({
     "awaits", "status", "policy", "collects", "lease", "failures",
 })  # fmt: skip
 _OF_JSON = ("options", "headers")
+_OF_ERRORS = ("attempt", "started_at", "at", "worker_id", "kind", "type", "message", "trace")
 
 
 def archived_json(each: Archived) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def contents_json(codec: Codec, found: Contents) -> dict[str, Any]:
         **archived_json(found.archived), **contents_columns(found), **values.as_json,
         "archived_at": found.archived_at,
         "errors": [
-            {key: row[key] for key in ("attempt", "at", "kind", "type", "message", "trace")}
+            {key: row.get(key) for key in _OF_ERRORS}
             for row in found.rows.get("errors", ())
         ],
     }  # fmt: skip

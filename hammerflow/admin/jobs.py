@@ -35,13 +35,15 @@ def jobs_by_id(store: Store, ids: Sequence[bytes]) -> dict[bytes, Job]:
 
 
 def job_json(job: Job) -> dict[str, Any]:
-    """A job's fields and the seconds that its last attempt ran; ``errors`` only where they were
+    """A job's fields and the seconds that its attempts ran; ``errors`` only where they were
     read."""
     fields = asdict(job)
     fields["priority"] = int(job.priority)
     fields["seconds"] = seconds_between(job.started_at, job.finished_at)
     if not job.errors:
         del fields["errors"]
+    for error in fields.get("errors", ()):
+        error["seconds"] = seconds_between(error["started_at"], error["at"])
     return fields
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from hammerflow.admin.archive import archived_json, contents_columns, contents_values
@@ -49,4 +50,6 @@ def contents_facts(session: Session, found: Contents) -> dict[str, Any]:
 
 def _error(row: Mapping[str, Any]) -> str:
     at = f" at {local_time(row['at'])}" if hasattr(row["at"], "astimezone") else ""
+    if isinstance(began := row.get("started_at"), datetime):
+        at += f", began at {local_time(began)}"
     return f"attempt {row['attempt']} {row['kind']}{at}: {row['type']}: {row['message']}"

@@ -11,7 +11,7 @@ from hammerflow.admin.jobs import JobLine, JobValues, details_of, error_text, li
 from hammerflow.cli.output import TableView, local_time
 from hammerflow.cli.session import Session
 from hammerflow.durations import age, seconds_between
-from hammerflow.jobs.job import Job, JobState, Priority
+from hammerflow.jobs.job import ErrorRecord, Job, JobState, Priority
 from hammerflow.stores.store import Store
 from hammerflow.text import one_line
 
@@ -137,13 +137,27 @@ def _seconds_text(job: Job) -> str:
     """``3.2 s``: how long the last attempt ran, or has run."""
     end = datetime.now(UTC) if job.state is JobState.RUNNING else job.finished_at
     seconds = seconds_between(job.started_at, end)
-    return "" if seconds is None else f"{seconds:,.{3 if seconds < 0.1 else 1}f} s"
+    return "" if seconds is None else _duration_text(seconds)
+
+
+def _duration_text(seconds: float) -> str:
+    return f"{seconds:,.{3 if seconds < 0.1 else 1}f} s"
+
+
+def _attempt_text(error: ErrorRecord) -> str:
+    """``, 3.2 s after it began at 2026-05-01 10:00:00 on worker 8``."""
+    if error.started_at is None:
+        return ""
+    ran = _duration_text(max(0.0, (error.at - error.started_at).total_seconds()))
+    worker = "" if error.worker_id is None else f" on worker {error.worker_id}"
+    return f", {ran} after it began at {local_time(error.started_at)}{worker}"
 
 
 def _error_history(job: Job) -> str:
     lines = []
     for error in job.errors:
         text = f"{error.type}: {error.message}" if error.type else error.message
-        lines.append(f"attempt {error.attempt} {error.kind} at {local_time(error.at)}: {text}")
+        ran = _attempt_text(error)
+        lines.append(f"attempt {error.attempt} {error.kind} at {local_time(error.at)}{ran}: {text}")
         lines += [f"  {line}" for line in error.traceback.splitlines()]
     return "\n".join(lines)

@@ -208,6 +208,8 @@ class ErrorRecord:
         type: qualified name of the exception.
         message: text of the exception.
         traceback: without the worker's own frames.
+        started_at: when the attempt was claimed; None for what was not an attempt.
+        worker_id: number of the worker that held its lease.
     """
 
     attempt: int
@@ -216,6 +218,8 @@ class ErrorRecord:
     type: str
     message: str
     traceback: str
+    started_at: datetime | None = None
+    worker_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -374,8 +374,8 @@ class Jobs(Verbs):
         rows = self._database.rows("job_errors", id=job_id)
         instant = self._database.dialect.instant
         errors = tuple(
-            ErrorRecord(attempt, at, kind, type_, message, trace)
-            for attempt, moment, kind, type_, message, trace in rows
+            ErrorRecord(attempt, at, kind, type_, message, trace, instant(started), worker_id)
+            for attempt, moment, kind, type_, message, trace, started, worker_id in rows
             if (at := instant(moment)) is not None
         )
         return replace(found[0], errors=errors)

@@ -115,6 +115,8 @@ class ErrorRow(NamedTuple):
     type: str
     message: str
     trace: str
+    started_at: Any = None  # when the attempt was claimed; None if none was
+    worker_id: int | None = None  # the worker that held its lease
 
 
 class ReplayRow(NamedTuple):

@@ -123,6 +123,9 @@ class Attempt(TypedDict):
     type: str
     message: str
     traceback: str
+    started_at: str | None
+    seconds: float | None
+    worker_id: int | None
 
 class AuditShown(TypedDict):
     id: str

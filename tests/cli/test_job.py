@@ -86,7 +86,7 @@ def test_show_tells_call_result_and_errors(run: Run, shop: Hammerflow) -> None:
 
     assert "call      (1, y=2)" in shown.out
     assert "result    3" in shown.out
-    assert "attempt 1 failed at" in failed.out
+    assert "attempt 1 failed at" in failed.out and " s after it began at " in failed.out
     assert "builtins.ValueError: no such image" in failed.out
     assert "line 2" in failed.out
     assert '{"who": "me"}' in failed.out

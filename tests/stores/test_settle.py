@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -166,6 +167,43 @@ def test_the_error_history_keeps_each_attempt(desk: Desk) -> None:
         (3, "failed", "number 2"),
         (4, "timeout", "late"),
     ]
+
+
+def test_the_error_history_tells_when_each_attempt_began_and_where(desk: Desk) -> None:
+    (job,) = desk.run(desk.job(), worker=7)
+    began = []
+    for worker in (8, 9):
+        began.append(_began(desk, job))
+        desk.settle((job, Retrying(0, BAD)), worker=worker - 1)
+        (job,) = desk.claim(worker=worker)
+    began.append(_began(desk, job))
+    desk.settle((job, Failed(BAD)), worker=9)
+    desk.store.jobs.replay(job.id)
+    seen = desk.store.jobs.get(job.id)
+    assert seen is not None and began == sorted(set(began))
+    assert [(e.kind, e.started_at, e.worker_id) for e in seen.errors] == [
+        ("failed", began[0], 7), ("failed", began[1], 8), ("failed", began[2], 9),
+        ("replayed", None, None),
+    ]  # fmt: skip
+    assert all(e.started_at <= e.at for e in seen.errors if e.started_at)
+
+
+def _began(desk: Desk, job: Claimed) -> datetime | None:
+    running = desk.store.jobs.get(job.id)
+    return running and running.started_at
+
+
+def test_a_sweep_tells_when_what_it_takes_over_began(desk: Desk) -> None:
+    desk.register(7)
+    one, two = desk.run(desk.job(), desk.job(), worker=7)
+    began = [_began(desk, job) for job in (one, two)]
+    desk.sql(f"UPDATE {{workers}} SET beat_at = {desk.shift('beat_at', 60)}")
+    assert desk.store.workers.sweep(lease=30, poison_limit=3).rescued == 2
+    told = [desk.store.jobs.get(job.id) for job in (one, two)]
+    found = [job.errors[0] for job in told if job is not None]
+    assert [(e.kind, e.started_at, e.worker_id) for e in found] == [
+        ("lost", began[0], 7), ("lost", began[1], 7),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800 alone", "\U0001f980" * 70_000, "x" * 300_000])

@@ -29,7 +29,7 @@ from hammerflow.admin.webhooks import put_webhook
 from hammerflow.events.filter import EventFilter
 from hammerflow.ids import first_id_at, name_id, new_id
 from hammerflow.jobs.job import NewJob
-from hammerflow.jobs.outcome import Cancelled
+from hammerflow.jobs.outcome import Cancelled, Completed, Failure, Retrying
 from hammerflow.testing import drain
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
@@ -521,6 +521,26 @@ def test_a_running_body_is_looked_at_and_killed(stage: Stage, page: Page) -> Non
     store.jobs.settle(9, [(claimed, Cancelled("wrong data"))])
     store.workers.leave(9)
     expect(page.get_by_role("button", name="Retry", exact=True)).to_be_visible()
+
+
+def test_the_attempts_of_a_job_are_a_timeline(stage: Stage, page: Page) -> None:
+    fail = stage.app.task(name="tries.flaky", queue="tries", max_attempts=3)(_fail)
+    job, store, tasks = fail.delay("x"), stage.app.store, [name_id("tries.flaky")]
+    failure = Failure("failed", "builtins.ValueError", "x", "")
+    for outcome in (Retrying(0, failure), Retrying(0, failure), Completed(None)):
+        (claimed,) = store.jobs.claim(9, queue="tries", task_ids=tasks, limit=1, thorough=True)
+        store.jobs.settle(9, [(claimed, outcome)])
+    page.goto(f"/jobs/{job.id}")
+    rows = page.get_by_role("table", name="Attempts").get_by_role("row")
+    expect(rows).to_have_count(4)
+    for place, told in enumerate(("failed after", "failed after", "completed after"), 1):
+        expect(rows.nth(place)).to_contain_text(f"attempt {place}")
+        expect(rows.nth(place).get_by_role("cell")).to_have_attribute(
+            "aria-label", re.compile(f"^{told} [0-9.]+ m?s")
+        )
+    settled(page)
+    assert grave_faults(page) == []
+    expect(page.get_by_text("on worker 9")).to_have_count(2)
 
 
 def test_a_job_is_moved_to_another_queue(stage: Stage, page: Page) -> None:

@@ -93,7 +93,8 @@ def rescue_leases(
             parked.append(parked_row(row[:6], "poison", text))
         else:
             ready.append(row[:6])
-        errors.append(ErrorRow(row.job_id, row.lease, kind, row.attempt, _GONE.type, text, ""))
+        told = kind, row.attempt, _GONE.type, text, ""
+        errors.append(ErrorRow(row.job_id, row.lease, *told, row.started_at, worker_id))
     unit.insert("errors_insert", errors)
     _end_cancelled(unit, cancelled)
     mark_suspects(unit.tx, suspects, RowFlags.WORKER_SUSPECT)

@@ -129,7 +129,9 @@ def _write_consequences(
     """Everything that follows from the outcomes of leases that were taken."""
     resolver = DependencyResolver(unit)
     _lock_workflows(resolver, mine)
-    _write_errors(unit, mine)  # also of those that are stopped: what they answered
+    _write_errors(
+        unit, worker_id, mine, taken
+    )  # also of those that are stopped: what they answered
     if unit.records.wanted:
         _note_ends(unit, mine, taken)
     mine = _honour_stops(unit, worker_id, resolver, mine, taken)
@@ -351,11 +353,14 @@ def _honour_stops(
     return kept
 
 
-def _write_errors(unit: Unit, mine: Batch) -> None:
+def _write_errors(
+    unit: Unit, worker_id: int, mine: Batch, taken: Mapping[bytes, _TakenLease]
+) -> None:
     rows = [
         ErrorRow(
             job.id, job.lease, failure.kind, job.attempt, storable(failure.type),
             storable(failure.message, TRACE), storable(failure.traceback, TRACE),
+            taken[job.id][2], worker_id,
         )
         for job, outcome in mine
         if isinstance(outcome, Failed | Retrying | Parked | Suspected)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -116,7 +116,13 @@ class JobRow(JobFields, kw_only=True):
 
 
 class Attempt(msgspec.Struct):
-    """An entry of a job's error history."""
+    """An entry of a job's error history.
+
+    Attributes:
+        started_at: when the attempt was claimed; null for what was not an attempt.
+        seconds: how long the attempt ran.
+        worker_id: the worker that held its lease.
+    """
 
     attempt: int
     at: datetime
@@ -124,6 +130,9 @@ class Attempt(msgspec.Struct):
     type: str
     message: str
     traceback: str
+    started_at: datetime | None = None
+    seconds: float | None = None
+    worker_id: int | None = None
 
 
 class Obstacle(msgspec.Struct):
@@ -221,7 +230,7 @@ def show_job(call: ApiCall[Nothing, None]) -> JobShown:
 
 def with_errors(fields: dict[str, Any], texts: ShownTexts) -> dict[str, Any]:
     """The fields of a job with what is shown of its errors, and of why it does not run."""
-    errors = [_error_shown(_plain(one), texts) for one in fields.get("errors") or ()]
+    errors = [_error_shown(dict(one), texts) for one in fields.get("errors") or ()]
     found = {**fields_shown(fields, texts), "errors": errors}
     if "obstacles" in found:
         found["obstacles"] = [obstacle_shown(one, texts) for one in found["obstacles"]]
@@ -232,10 +241,6 @@ def _error_shown(error: dict[str, Any], texts: ShownTexts) -> dict[str, Any]:
     shown = {"message": texts.message, "traceback": texts.traceback, "trace": texts.traceback}
     return {name: shown[name](one) if name in shown and one else one
             for name, one in error.items()}  # fmt: skip
-
-
-def _plain(error: Any) -> dict[str, Any]:
-    return dict(error) if isinstance(error, Mapping) else asdict(error)
 
 
 def obstacle_shown(one: Mapping[str, Any], texts: ShownTexts) -> dict[str, Any]:

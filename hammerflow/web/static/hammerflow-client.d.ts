@@ -26,7 +26,7 @@ export type ArchivedRowShown = { id: string; task: string | null; queue: string 
 
 export type ArchivedShown = { id: string; task: string | null; queue: string | null; state: string; ended_at: string | null; size: number; root_id: string | null; workflow_id: string | null; group_id: string; archived_at: string | null; call?: string | null; result_text?: string | null; args?: any; kwargs?: any; result?: any; values_hidden?: boolean; errors?: Array<Record<string, any>>; columns?: Record<string, any>; group_jobs: number };
 
-export type Attempt = { attempt: number; at: string; kind: string; type: string; message: string; traceback: string };
+export type Attempt = { attempt: number; at: string; kind: string; type: string; message: string; traceback: string; started_at?: string | null; seconds?: number | null; worker_id?: number | null };
 
 export type AuditShown = { id: string; at: string; who: string; address: string; action: string; target: string; details: Record<string, any>; outcome: string | null };
 

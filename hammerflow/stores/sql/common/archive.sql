@@ -31,14 +31,14 @@ VALUES (:job_id::uuid, :started_at::timestamptz, :finished_at::timestamptz, :res
         :result::bytea, :reason::text)
 
 -- name: archive_read_errors
-SELECT job_id, lease, kind, attempt, at, type, message, trace
+SELECT job_id, lease, kind, attempt, at, type, message, trace, started_at, worker_id
 FROM {errors} {by_primary}
 WHERE job_id IN (:ids*uuid)
 
 -- name: archive_write_errors
-INSERT INTO {errors} (job_id, lease, kind, attempt, at, type, message, trace)
+INSERT INTO {errors} (job_id, lease, kind, attempt, at, type, message, trace, started_at, worker_id)
 VALUES (:job_id::uuid, :lease::integer, :kind::text, :attempt::integer, :at::timestamptz, :type::text,
-        :message::text, :trace::text)
+        :message::text, :trace::text, :started_at::timestamptz, :worker_id::bigint)
 
 -- name: archive_read_progress
 SELECT job_id, at, fraction, note

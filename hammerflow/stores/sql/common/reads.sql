@@ -36,7 +36,7 @@ WHERE e.job_id IN (:ids*uuid)
                     AND n.kind NOT IN ('replayed', 'replaced', 'edited'))
 
 -- name: job_errors
-SELECT attempt, at, kind, type, message, trace
+SELECT attempt, at, kind, type, message, trace, started_at, worker_id
 FROM {errors}
 WHERE job_id = :id::uuid
 ORDER BY lease, at

@@ -43,9 +43,9 @@ VALUES (:job_id::uuid, :attempt::integer, :lease::integer, {now}, :state::smalli
         :cause::uuid)
 
 -- name: errors_insert
-INSERT INTO {errors} (job_id, lease, kind, attempt, at, type, message, trace)
-VALUES (:job_id::uuid, :lease::integer, :kind::text, :attempt::integer, {now},
-        :type::text, :message::text, :trace::text)
+INSERT INTO {errors} (job_id, lease, kind, attempt, at, type, message, trace, started_at, worker_id)
+VALUES (:job_id::uuid, :lease::integer, :kind::text, :attempt::integer, {now}, :type::text,
+        :message::text, :trace::text, :started_at::timestamptz, :worker_id::bigint)
 
 -- name: parked_insert
 INSERT INTO {parked} (job_id, queue_id, priority_order, task_id, lease, attempt, why, detail, at)

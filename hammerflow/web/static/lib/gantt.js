@@ -33,7 +33,11 @@ function scale(stretches, begin, end) {
   return { place, gaps };
 }
 
-/** Rows of {id, name, task, state, created_at, started_at, finished_at}; now is in seconds since 1970. */
+/**
+ * Rows of {id, name, task, state, created_at, started_at, finished_at}; now is in seconds since 1970.
+ *
+ * A row without a task leads nowhere; says is the word for its state, where it has another one.
+ */
 export function Gantt({ items, now, label }) {
   const rows = items.map((one) => ({ ...one, made: time(one.created_at), from: time(one.started_at), to: time(one.finished_at) ?? (one.started_at ? now : null) }));
   const begin = Math.min(...rows.map((row) => row.made ?? row.from ?? now));
@@ -44,7 +48,9 @@ export function Gantt({ items, now, label }) {
   const marks = [0, 1, 2, 3, 4].map((step) => begin + ((end - begin) * step) / 4).filter((at) => !gaps.some(([from, to]) => at > from && at < to));
   return html`<div class="gantt" role="table" aria-label=${label}><div role="row" class="gantt-row axis"><span role="columnheader"><span class="sr">member</span></span><span role="columnheader" class="lane" aria-label="time">${marks.map((at, place) => html`<i style=${{ left: left(at) }} class=${place === marks.length - 1 && marks.length > 1 ? "last" : ""}>${clockOf(new Date(at * 1000), end - begin < 600)}</i>`)}</span></div>${rows.map((row) => {
     const waited = row.from && row.made !== null ? row.from - row.made : null;
-    const text = row.from ? `${row.state} ${row.to && row.state !== "running" ? `after ${duration(row.to - row.from)}` : `for ${duration(now - row.from)}`}${waited > 0.05 ? `, waited ${duration(waited)}` : ""}` : row.state ?? "waiting";
-    return html`<div role="row" class="gantt-row" key=${row.id}><a role="rowheader" class="two st ${row.state}" href=${link(`/${row.task ? "jobs" : "workflows"}/${row.id}`)} title=${row.task ?? ""}><${Shape} state=${row.state ?? "waiting"} /><b>${row.name ?? row.task ?? "workflow"}</b></a><span role="cell" class="lane ${row.state}" aria-label=${text} title=${text}>${gaps.map(([from, to]) => html`<u style=${{ left: left(from), width: width(from, to) }}></u>`)}${row.from ? html`<s style=${{ left: left(row.made ?? row.from), width: width(row.made ?? row.from, row.from) }}></s><em style=${{ left: left(row.from), width: width(row.from, row.to) }}></em><small style=${place(row.to) > 0.82 ? { right: `calc(${100 - 100 * place(row.from)}% + 6px)` } : { left: `calc(${left(row.to)} + 6px)` }}>${duration(row.to - row.from)}</small>` : html`<small style=${{ left: left(row.made ?? begin) }}>${row.state ?? "waiting"}</small>`}</span></div>`;
+    const says = row.says ?? row.state ?? "waiting";
+    const text = row.from ? `${says} ${row.to && row.state !== "running" ? `after ${duration(row.to - row.from)}` : `for ${duration(now - row.from)}`}${waited > 0.05 ? `, waited ${duration(waited)}` : ""}` : says;
+    const name = html`<${Shape} state=${row.state ?? "waiting"} /><b>${row.name ?? row.task ?? "workflow"}</b>`;
+    return html`<div role="row" class="gantt-row" key=${row.id}>${row.task === undefined ? html`<span role="rowheader" class="two st ${row.state}" title=${row.note ?? ""}>${name}</span>` : html`<a role="rowheader" class="two st ${row.state}" href=${link(`/${row.task ? "jobs" : "workflows"}/${row.id}`)} title=${row.task ?? ""}>${name}</a>`}<span role="cell" class="lane ${row.state}" aria-label=${text} title=${text}>${gaps.map(([from, to]) => html`<u style=${{ left: left(from), width: width(from, to) }}></u>`)}${row.from ? html`<s style=${{ left: left(row.made ?? row.from), width: width(row.made ?? row.from, row.from) }}></s><em style=${{ left: left(row.from), width: width(row.from, row.to) }}></em><small style=${place(row.to) > 0.82 ? { right: `calc(${100 - 100 * place(row.from)}% + 6px)` } : { left: `calc(${left(row.to)} + 6px)` }}>${duration(row.to - row.from)}</small>` : html`<small style=${{ left: left(row.made ?? begin) }}>${says}</small>`}</span></div>`;
   })}</div>${gaps.length ? html`<p class="faint">Hatched: ${gaps.map(([from, to]) => duration(to - from)).join(", ")} in which nothing ran.</p>` : ""}`;
 }

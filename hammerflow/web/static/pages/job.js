@@ -1,6 +1,7 @@
 // One job: why it does not run, its life, its call, its attempts.
 import { parse, send, stringify, useRead } from "../lib/api.js";
 import { count, counted, duration, secondsSince, shortId } from "../lib/format.js";
+import { Gantt } from "../lib/gantt.js";
 import { html, useState } from "../lib/html.js";
 import { ask, At, Bar, Card, Copy, perform, Says, State, Trouble } from "../lib/parts.js";
 import { link } from "../lib/route.js";
@@ -17,15 +18,16 @@ function stretches(job) {
     from = Math.max(from, to);
   };
   const started = job.started_at ? Date.parse(job.started_at) / 1000 : null;
-  job.errors.forEach((error, place) => {
-    const isLast = place === job.errors.length - 1;
-    const waiting = place ? "scheduled" : "waiting";
-    if (isLast && started && started >= from && job.started_at <= error.at) {
-      until(job.started_at, waiting, "waited");
+  for (const error of job.errors) {
+    if (error.started_at) {
+      until(error.started_at, found.length ? "scheduled" : "waiting", "waited");
       until(error.at, "running", `attempt ${error.attempt},`);
-    } else until(error.at, waiting, "waited and ran");
-    found.push(["failed", 0, `attempt ${error.attempt} failed`]);
-  });
+      found.push(["failed", 0, `attempt ${error.attempt} ${error.kind}`]);
+    } else {
+      until(error.at, found.length ? "scheduled" : "waiting", "waited");
+      found.push(["ready", 0, error.message]);
+    }
+  }
   if (started && started >= from) {
     until(job.started_at, job.errors.length ? "scheduled" : "waiting", "waited");
     until(job.finished_at ?? new Date().toISOString(), "running", `attempt ${job.attempt},`);
@@ -39,6 +41,25 @@ function Life({ job }) {
   const parts = stretches(job);
   const total = parts.reduce((sum, [, seconds]) => sum + Math.sqrt(seconds), 0) || 1;
   return html`<div class="life" role="img" aria-label=${parts.map(([, , text]) => text).join("; ")}>${parts.map(([state, seconds, text]) => html`<span class="${state} ${seconds ? "" : "mark"}" style=${seconds ? { flexGrow: Math.max(0.02, Math.sqrt(seconds) / total) } : {}} title=${text}><i class=${state === "running" || !seconds ? "full" : ""}></i>${seconds ? html`<small>${text}</small>` : ""}</span>`)}</div>`;
+}
+
+/** The attempts as rows of a timeline: each waited since the one before it ended. */
+function attempts(job) {
+  const rows = [];
+  let made = job.created_at;
+  for (const error of job.errors) {
+    if (error.started_at) rows.push({ id: rows.length, name: `attempt ${error.attempt}`, state: "failed", says: error.kind, created_at: made, started_at: error.started_at, finished_at: error.at, note: `worker ${error.worker_id}` });
+    made = error.at;
+  }
+  if (job.started_at && job.started_at !== rows.at(-1)?.started_at) rows.push({ id: rows.length, name: `attempt ${job.attempt}`, state: job.state, created_at: made, started_at: job.started_at, finished_at: job.finished_at, note: `worker ${job.worker_id}` });
+  else if (!job.finished_at && rows.length) rows.push({ id: rows.length, name: "next attempt", state: job.state, created_at: made });
+  return rows;
+}
+
+/** When each attempt waited and ran, once there is more than one. */
+function Attempts({ job }) {
+  const rows = attempts(job);
+  return rows.length > 1 ? html`<${Gantt} label="Attempts" items=${rows} now=${Date.now() / 1000} />` : "";
 }
 
 /** A traceback with the frames of libraries folded. */
@@ -115,11 +136,11 @@ ${may("operate") && canRetry ? html`<button class="btn main" onClick=${() => per
 ${may("operate") && canCancel && !isRunning ? html`<button class="btn" onClick=${() => move(job, reload)}>Move</button>` : ""}
 ${may("operate") && canCancel ? html`<button class="btn harm" onClick=${cancel}>${isRunning ? "Kill" : "Cancel"}</button>` : ""}</div>
 <${Trouble} problem=${problem} /><${Why} job=${job} />
-<div class="grid"><${Card} title="Life" note=${`attempt ${job.attempt}${job.options.max_attempts ? ` of ${job.options.max_attempts}` : ""}`}><${Life} job=${job} />${job.progress !== null ? html`<p><${Bar} tall parts=${[["running", job.progress]]} whole=${1} label="progress" /><span class="dim">${Math.round(job.progress * 100)} % ${job.progress_note ?? ""}</span></p>` : ""}<//>
+<div class="grid"><${Card} title="Life" note=${`attempt ${job.attempt}${job.options.max_attempts ? ` of ${job.options.max_attempts}` : ""}`}><${Life} job=${job} /><${Attempts} job=${job} />${job.progress !== null ? html`<p><${Bar} tall parts=${[["running", job.progress]]} whole=${1} label="progress" /><span class="dim">${Math.round(job.progress * 100)} % ${job.progress_note ?? ""}</span></p>` : ""}<//>
 <${Card} size="s6" title="Call" note=${job.call ? html`<${Copy} text=${`${job.task}${job.call}`}>copy as Python<//>` : ""}>${job.values_hidden ? html`<p class="dim">You may not see arguments and results.</p>` : html`<pre tabindex="0">${job.task}${job.call ?? "()"}</pre>`}
 ${job.state === "completed" && !job.values_hidden ? html`<h2 class="gap">Result</h2><pre tabindex="0">${job.result_text ?? "None"}</pre>` : ""}
 <h2 class="gap">Details</h2><${Details} job=${job} family=${family} /><//>
-<div class="s6">${isRunning && may("operate") ? html`<${Stack} job=${job} />` : ""}${job.errors.length ? [...job.errors].reverse().map((error) => html`<${Card} key=${error.attempt + error.at} title=${`Attempt ${error.attempt}: ${error.kind}`} note=${html`<${At} at=${error.at} />`}>${error.traceback ? html`<${Trace} text=${error.traceback} />` : html`<pre>${error.type}: ${error.message}</pre>`}<//>`) : html`<${Card} title="Attempts"><p class="dim">${job.attempt ? "No attempt has failed." : "It has not been tried yet."}</p><//>`}</div></div>`;
+<div class="s6">${isRunning && may("operate") ? html`<${Stack} job=${job} />` : ""}${job.errors.length ? [...job.errors].reverse().map((error) => html`<${Card} key=${error.attempt + error.at} title=${`Attempt ${error.attempt}: ${error.kind}`} note=${html`<${At} at=${error.started_at ?? error.at} />${error.seconds === null ? "" : `, ran ${duration(error.seconds)}`}${error.worker_id === null ? "" : ` on worker ${error.worker_id}`}`}>${error.traceback ? html`<${Trace} text=${error.traceback} />` : html`<pre>${error.type}: ${error.message}</pre>`}<//>`) : html`<${Card} title="Attempts"><p class="dim">${job.attempt ? "No attempt has failed." : "It has not been tried yet."}</p><//>`}</div></div>`;
 }
 
 function Details({ job, family }) {

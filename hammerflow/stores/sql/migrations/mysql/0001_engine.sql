@@ -60,8 +60,8 @@ CREATE TABLE IF NOT EXISTS {done} (
   KEY {prefix}done_results (result_until)) {table};
 CREATE TABLE IF NOT EXISTS {errors} (
   job_id BINARY(16) NOT NULL, lease INTEGER NOT NULL, kind VARCHAR(16) NOT NULL, attempt INTEGER NOT NULL,
-  at DATETIME(6) NOT NULL, type TEXT NOT NULL, message LONGTEXT NOT NULL, trace LONGTEXT NOT NULL,
-  PRIMARY KEY (job_id, lease, kind)) {table};
+  at DATETIME(6) NOT NULL, started_at DATETIME(6), worker_id BIGINT, type TEXT NOT NULL,
+  message LONGTEXT NOT NULL, trace LONGTEXT NOT NULL, PRIMARY KEY (job_id, lease, kind)) {table};
 CREATE TABLE IF NOT EXISTS {parked} (
   job_id BINARY(16) PRIMARY KEY, at DATETIME(6) NOT NULL, why VARCHAR(32) NOT NULL, detail LONGTEXT NOT NULL,
   queue_id BIGINT NOT NULL, priority_order BIGINT NOT NULL, task_id BIGINT NOT NULL, lease INTEGER NOT NULL,

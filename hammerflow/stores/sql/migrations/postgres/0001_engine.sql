@@ -63,8 +63,8 @@ CREATE INDEX {prefix}done_finished ON {done} USING brin (finished_at) WITH (page
 CREATE INDEX {prefix}done_results ON {done} (result_until) WHERE result_until IS NOT NULL;
 CREATE TABLE {errors} (
   job_id uuid NOT NULL, lease integer NOT NULL, kind text NOT NULL, attempt integer NOT NULL,
-  at timestamptz NOT NULL, type text NOT NULL, message text NOT NULL, trace text NOT NULL,
-  PRIMARY KEY (job_id, lease, kind));
+  at timestamptz NOT NULL, started_at timestamptz, worker_id bigint, type text NOT NULL,
+  message text NOT NULL, trace text NOT NULL, PRIMARY KEY (job_id, lease, kind));
 CREATE TABLE {parked} (
   job_id uuid PRIMARY KEY, at timestamptz NOT NULL, queue_id bigint NOT NULL, task_id bigint NOT NULL,
   lease integer NOT NULL, attempt integer NOT NULL, priority_order bigint NOT NULL, why text NOT NULL,
