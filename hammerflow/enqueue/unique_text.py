@@ -11,12 +11,15 @@ from typing import Any
 from hammerflow.codec.codec import Codec
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.unique import UniqueKey
+from hammerflow.tasks.functions import signature_of
 from hammerflow.text import safe_repr
 
 __all__ = ["unique_text"]
 
 #: Characters of a key: of the task's name, and of the hash of what must be equal.
 _NAME, _HASH = 200, 32
+#: Compares all arguments, also where a parameter has this name.
+_ALL = "args"
 
 
 def unique_text(
@@ -58,33 +61,50 @@ def _compared(
     kwargs: Mapping[str, Any],
 ) -> Any:  # fmt: skip
     """The arguments of these names, or all."""
-    found = _bound(fn, args, kwargs)
-    if "args" in names and "args" not in found:
-        return found
-    missing = [name for name in names if name not in found]
+    if _ALL in names:
+        return _bound(fn, inspect.signature, args, kwargs)[0]
+    found, others = _bound(fn, signature_of, args, kwargs)
+    known = {**others, **found}
+    missing = [name for name in names if name not in known]
     if missing:
-        hint = ", ".join(found) or "none"
-        raise ConfigError(
-            f"{owner}: the call has no argument {missing[0]!r}; it has {hint}"
-            if fn is not None
-            else f"{owner}: the task is not registered in this process, so its arguments have no "
-            "names: import its module, or give them as keywords"
+        raise ConfigError(f"{owner}: {_missing(missing[0], known, fn)}")
+    return {name: known[name] for name in names}
+
+
+def _missing(name: str, known: Mapping[str, Any], fn: Callable[..., Any] | None) -> str:
+    if fn is None:
+        return (
+            "the task is not registered in this process, so its arguments have no names: import "
+            "its module, or give them as keywords"
         )
-    return {name: found[name] for name in names}
+    text = f"the call has no argument {name!r}; it has {', '.join(known) or 'none'}"
+    if hasattr(fn, "__wrapped__"):
+        text += ". Its decorator hides the names: give it as a keyword, or by= a function"
+    return text
 
 
 def _bound(
-    fn: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The arguments by the names of the parameters, with the defaults of those left out."""
+    fn: Callable[..., Any] | None, signature: Callable[[Any], inspect.Signature],
+    args: tuple[Any, ...], kwargs: Mapping[str, Any],
+) -> tuple[dict[str, Any], Mapping[str, Any]]:  # fmt: skip
+    """The arguments by the names of the parameters, with the defaults of those left out; and again
+    those that ``**kwargs`` takes, which are one of these parameters.
+
+    Args:
+        signature: ``inspect.signature`` reads the names behind a decorator, which tell equal calls
+            alike, but may belong to other arguments than the caller's: a decorator may add some.
+    """
     if fn is None:
-        return {**{str(place): value for place, value in enumerate(args)}, **kwargs}
+        return {**{str(place): value for place, value in enumerate(args)}, **kwargs}, {}
     try:
-        bound = inspect.signature(fn, follow_wrapped=False).bind(*args, **kwargs)
-    except (TypeError, ValueError):  # a function in C without a signature
-        return _bound(None, args, kwargs)
+        bound = signature(fn).bind(*args, **kwargs)
+    except (AttributeError, TypeError, ValueError):  # or a function in C without a signature
+        following = None if signature is signature_of else fn
+        return _bound(following, signature_of, args, kwargs)
     bound.apply_defaults()
-    return dict(bound.arguments)
+    kinds = {parameter.kind: name for name, parameter in bound.signature.parameters.items()}
+    others = bound.arguments.get(kinds.get(inspect.Parameter.VAR_KEYWORD, ""), {})
+    return dict(bound.arguments), others
 
 
 def _sorted(tree: Any) -> Any:

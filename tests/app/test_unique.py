@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import threading
 import uuid
@@ -85,6 +86,45 @@ def test_a_rule_may_compare_a_part(app: Hammerflow, by: Any, same: Any, other: A
 
     assert sync.delay(*same).id == first.id
     assert sync.delay(*other).is_new
+
+
+def traced(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator, whose wrapper shows no names of arguments."""
+
+    @functools.wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+    return wrapper
+
+
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_no_argument_is_left_out_of_the_key(app: Hammerflow, is_traced: bool) -> None:
+    def sync(*args: Any, **options: Any) -> None: ...
+    def load(args: int, page: int = 1) -> None: ...
+
+    def task(fn: Any, by: Any) -> Any:
+        rule = UniqueKey(by=by, on_conflict="return_existing")
+        return app.task(name=f"{fn.__name__} {by}", unique=rule)(traced(fn) if is_traced else fn)
+
+    everything, by_page, pages = task(sync, "args"), task(sync, "page"), task(load, "args")
+    assert everything.delay(1, page=2).id == everything.delay(1, page=2).id
+    assert everything.delay(1, page=3).is_new
+    assert everything.delay(2, page=2).is_new
+    assert by_page.delay(1, page=2).id == by_page.delay(3, page=2).id
+    assert by_page.delay(1, page=3).is_new
+    assert pages.delay(1).id == pages.delay(args=1, page=1).id
+    assert pages.delay(1, 2).is_new
+
+
+def test_names_that_a_decorator_hides_are_not_guessed(app: Hammerflow) -> None:
+    @app.task(unique=UniqueKey(by="customer"))
+    @traced
+    def sync(customer: int) -> None: ...
+
+    with pytest.raises(ConfigError, match="has args, kwargs. Its decorator hides the names: give"):
+        sync.delay(7)
+    assert sync.delay(customer=7).is_new
 
 
 def test_a_rejected_call_names_the_holder(app: Hammerflow) -> None:
