@@ -106,7 +106,8 @@ class Registrar:
     def _register(self, now: float) -> None:
         info, tasks, queues, limits, lifetimes, shapes = self.describe()
         worker_id = worker_number()
-        self.store.limits.declare(limits)  # before the first claim
+        own = [task for task in tasks if not task.startswith(BUILTIN)]
+        self.store.limits.declare(limits, own)  # before the first claim
         revived = self.store.workers.register(
             worker_id, host=host_name(), pid=os.getpid(),
             info=info, tasks=tasks, queues=queues, shapes=shapes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -82,23 +82,31 @@ class Limits:
         self._database = database
         self._names = names
 
-    def declare(self, limits: Mapping[str, Limit]) -> None:
+    def declare(self, limits: Mapping[str, Limit], tasks: Iterable[str] = ()) -> None:
         """Write the limits that tasks declare, by their names; what was set by hand holds on.
 
         Keys that are no longer used are forgotten here, by each worker that starts.
+
+        Args:
+            tasks: all of this code; those without a limit lose one that older code has declared.
         """
+        known = {f"task:{task}": task for task in tasks if task not in limits}
+        targets = self._database.column("limits_declared") if known else ()
+        dropped = dict.fromkeys(known[target] for target in targets if target in known)
+        wanted: Mapping[str, Limit | None] = {**dropped, **limits}
 
         def work(tx: Tx) -> None:
-            for task, limit in sorted(limits.items()):
-                id_, text = name_id(task), json.dumps(limit.to_plain())
-                found = _row(tx, id_, f"task:{task}")
-                if found[0] == text:
+            for task, limit in sorted(wanted.items()):
+                id_ = name_id(task)
+                text = None if limit is None else json.dumps(limit.to_plain())
+                declared, given = _row(tx, id_, f"task:{task}")
+                if declared == text:
                     continue
-                holds = limit if found[1] is None else Limit.from_plain(json.loads(found[1]))
+                holds = _held(text, given)
                 tx.run("limit_declare", id=id_, declared=text, **holds.columns())
                 _cap(tx, id_, holds)
 
-        if limits:
+        if wanted:
             self._database.unit(work)
             if idle := self._database.column("limit_keys_idle", n=_IDLE):
                 self._database.unit(lambda tx: tx.run("limit_keys_drop", ids=sorted(idle)))

@@ -13,6 +13,7 @@ from hammerflow.jobs.priority_rule import PriorityRule
 from hammerflow.options.checks import NAME_CHECK, items_of, whole
 from hammerflow.results.waiting import announce
 from hammerflow.stores.store import Store
+from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.child.executor import Executor
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
@@ -73,7 +74,8 @@ class _InlineWorker:
             (catalog.ids(is_async=False), self._run_each),
             (catalog.ids(is_async=True), self._run_at_once),
         ]
-        self._store.limits.declare(catalog.limits)
+        own = [name for name in catalog.names if not name.startswith(BUILTIN)]
+        self._store.limits.declare(catalog.limits, own)
         self._store.workers.register(
             self.worker_id, host="inline", pid=0, info={"inline": True},
             tasks=catalog.names, queues=self._queues(), shapes=catalog.shapes,

@@ -255,6 +255,22 @@ def test_a_changed_limit_holds_at_once_and_the_same_again_changes_nothing(desk: 
         limits.remove("task", "t")
 
 
+def test_a_limit_that_the_code_drops_ends(desk: Desk) -> None:
+    limits = desk.store.limits
+    limits.declare({name: limit(max_running=1) for name in ("t", "other", "set", "elsewhere")})
+    limits.give("task", "set", limit(max_running=2), by="me")
+    put(desk, 3)
+    assert len(desk.claim()) == 1 and desk.claim() == []
+    limits.declare({"other": limit(max_running=1)}, ["t", "other", "set", "new"])  # newer code
+    assert len(desk.claim()) == 2
+    held = {status.target: str(status.limit) for status in limits.list()}
+    one, two = "1 at a time", "2 at a time"  # what was set by hand holds on
+    assert held == {"task:other": one, "task:elsewhere": one, "task:set": two}
+    assert limits.remove("task", "set") == Limit()
+    limits.declare({"t": limit(max_running=3)}, ["t"])
+    assert put(desk, 2) and desk.claim() == []
+
+
 def test_lanes_without_jobs_and_keys_without_number(desk: Desk) -> None:
     """300 keys: more than one claim looks at; those of full keys are passed over."""
     desk.store.limits.declare({"t": limit(max_running=1)})

@@ -129,3 +129,16 @@ def test_jobs_that_wait_for_a_rate_stay(app: Hammerflow) -> None:
 
     assert drain(app) == 2
     assert [result.state for result in results] == ["completed", "completed", "ready"]
+
+
+def test_a_limit_that_the_code_drops_ends_with_the_next_worker(app: Hammerflow) -> None:
+    @app.task(rate_limit="1/h", name="t")
+    def work(n: int) -> None: ...
+
+    results = [work.delay(n) for n in range(3)]
+    assert drain(app) == 1
+    newer = Hammerflow("limited", database=app.settings.database, doorbell="none")
+    newer.task(lambda n: None, name="t")
+    assert drain(newer) == 2
+    newer.close()
+    assert {result.state for result in results} == {"completed"}

@@ -56,6 +56,11 @@ SELECT id, target, spacing, burst, max_running, declared, given, set_by, set_at
 FROM {limits}
 ORDER BY target
 
+-- name: limits_declared
+SELECT target
+FROM {limits}
+WHERE declared IS NOT NULL
+
 -- name: limit_row
 SELECT declared, given
 FROM {limits}
