@@ -60,7 +60,9 @@ def edited_call(
         dict(known_kwargs if kwargs is None else kwargs),
     )
     new = factory.from_signature(call)
-    changed = job._replace(args=new.args, limit_id=new.limit_id, limit_key=new.limit_key)
+    changed = job._replace(
+        args=new.args, limit_id=new.limit_id, limit_key=new.limit_key, fair_key=new.fair_key
+    )
     if job.unique is not None:  # by the rule of its task, so by the new arguments
         before = factory.from_signature(Signature(job.task, tuple(known_args), known_kwargs))
         if job.unique != before.unique:

@@ -100,9 +100,11 @@ class CallTemplate:
 
 def _started(job: NewJob, eta: datetime, now: datetime, headers: Mapping[str, str]) -> NewJob:
     """A job of a run with the headers of its tick, and where it waits for no other with its start:
-    a delay counts from ``eta``."""
+    a delay counts from ``eta``, and so does what it expires after."""
     given = json.loads(job.headers) if job.headers else {}
     job = job._replace(headers=json.dumps({**headers, **given}, separators=(",", ":")))
+    if job.expires is not None and eta > now:
+        job = job._replace(expires=job.expires + (eta - now).total_seconds())
     if job.pending is not None:
         return job
     due = eta + timedelta(seconds=job.delay or 0.0)

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError, StoreUnavailable
 from hammerflow.events.kinds import EventKind
 from hammerflow.ids import name_id
-from hammerflow.schedules.definition import read_definition
 from hammerflow.stores.database import Tx
+from hammerflow.stores.transitions.late_dependencies import MemberNotUnique
 from hammerflow.stores.transitions.schedule_order import (
     circles,
     definition_of,
     lock_order,
     refuse_own_circle,
 )
-from hammerflow.stores.transitions.schedule_parts import parts_of
+from hammerflow.stores.transitions.schedule_parts import Made, parts_of
 from hammerflow.stores.transitions.schedule_ticks import (
     MadeTicks,
     ScheduleRow,
     TickRow,
+    earlier_run,
     insert_run,
+    live_runs,
     make_ticks,
     new_run,
 )
@@ -37,23 +38,6 @@ __all__ = ["Declared", "Made", "ScheduleRow", "Schedules", "TickRow"]
 _CHUNK, _PURGED = 200, 2_000
 #: How long rows of ticks are kept; the newest one of each schedule stays.
 _KEPT = timedelta(days=7)
-
-
-@dataclass(slots=True)
-class Made:
-    """What one round has made.
-
-    Attributes:
-        queues: with ready work.
-        cancelled: the ends of earlier runs.
-        is_more: more is due.
-        is_crowded: another worker has made most of what this one had found.
-    """
-
-    ticks: MadeTicks = field(default_factory=MadeTicks)
-    queues: set[str] = field(default_factory=set)
-    is_more: bool = False
-    is_crowded: bool = False
 
 
 class Declared(NamedTuple):
@@ -87,34 +71,37 @@ class Schedules(Verbs):
         database has been down for long, it would come to no end.
 
         Args:
-            watched: for how many seconds the workers that live now have looked for ticks.
+            watched: see :class:`Made`.
             cancel: cancels an earlier run, for the policy ``cancel_old``.
             part: how many times 200 of the most urgent ones are left to other workers.
         """
         rows = self._due(part) or (self._due(0) if part else [])
-        made = Made(is_more=part > 0 or len(rows) == _CHUNK)
-        cancelled: set[bytes] = set()
+        made = Made(watched, is_more=part > 0 or len(rows) == _CHUNK)
         for some, most in parts_of(rows):
             for row in some:
-                self._prepare(row, cancel, cancelled)
-            self._make_part(some, watched, cancelled, made, most)
+                self._prepare(row, cancel, made.cancelled)
+            self._make_part(some, made, most)
         made.is_crowded = made.ticks.taken < len(rows) // 2
         return made
 
     def _make_part(
-        self, rows: Sequence[ScheduleRow], watched: float, cancelled: set[bytes], made: Made,
-        most: int,
-    ) -> None:  # fmt: skip
+        self, rows: Sequence[ScheduleRow], made: Made, most: int, holder: bytes | None = None
+    ) -> None:
         try:
-            self._make(rows, watched, cancelled, made, most)
+            self._make(rows, made, most, holder)
         except StoreUnavailable:
             raise
+        except MemberNotUnique as error:  # of which schedule and tick is tried one by one
+            is_one = len(rows) == most == 1
+            for row in rows:
+                holder = error.holder if is_one else None
+                self._make_part([row], made, 1, holder)
         except Exception as error:  # noqa: BLE001 - a border: one of them must delay no other
             if len(rows) == 1:
                 self._set_aside(rows[0], error, made)
                 return
             for row in rows:
-                self._make_part([row], watched, cancelled, made, most)
+                self._make_part([row], made, most)
 
     def _due(self, part: int) -> Sequence[ScheduleRow]:
         return self._read(self._database.rows("schedules_due", n=_CHUNK, skip=part * _CHUNK))
@@ -135,15 +122,16 @@ class Schedules(Verbs):
                 cancelled.add(run)
 
     def _make(
-        self, rows: Sequence[ScheduleRow], watched: float, cancelled: set[bytes], made: Made,
-        most: int,
-    ) -> None:  # fmt: skip
+        self, rows: Sequence[ScheduleRow], made: Made, most: int, holder: bytes | None
+    ) -> None:
         ids = [row.id for row in rows]
 
         def work(unit: Unit) -> tuple[MadeTicks, set[str]]:
             now = self._now(unit.tx)
-            since = now - timedelta(seconds=watched)
-            ticks = make_ticks(unit, ids, now=now, since=since, cancelled=cancelled, most=most)
+            since, cancelled = now - timedelta(seconds=made.watched), made.cancelled
+            ticks = make_ticks(
+                unit, ids, now=now, since=since, cancelled=cancelled, most=most, holder=holder
+            )
             return ticks, unit.settlement.queues
 
         ticks, queues = self._run(work)
@@ -159,8 +147,7 @@ class Schedules(Verbs):
         why = storable(f"its tick could not be made: {error}")
 
         def work(tx: Tx) -> None:
-            values = self._values(row, look_at=None, trouble=why)
-            tx.run("schedule_move", **{name: values[name] for name in _MOVE})
+            self._move(tx, row, look_at=None, trouble=why)
 
         self._database.unit(work)
         made.ticks.troubles[row.name] = why
@@ -262,6 +249,8 @@ class Schedules(Verbs):
 
         def work(tx: Tx) -> ScheduleRow:
             row, now = self._must(tx, name), self._now(tx)
+            if row.paused_at is None and not row.trouble:
+                return row  # what is due of it stays due
             row = row._replace(paused_at=None, paused_by=None, reason=None)
             self._write_pause(tx, row)
             return self._define(tx, row, row, now, moves=True)
@@ -300,8 +289,8 @@ class Schedules(Verbs):
                 return row.last_run, {job.queue for job in row.definition.call.jobs}
             run = insert_run(unit, new_run(row, row.definition, None, now, now))
             made.append(run)
-            moved = self._values(row, last_run=run, earlier_run=row.last_run)
-            unit.tx.run("schedule_move", **{name: moved[name] for name in _MOVE})
+            earlier = earlier_run(row, live_runs(unit.tx, [row]))
+            self._move(unit.tx, row, last_run=run, earlier_run=earlier)
             return run, unit.settlement.queues
 
         return self._run(work)
@@ -369,25 +358,28 @@ class Schedules(Verbs):
                 lists["foreign"].append(name)
             elif row.code != code or row.disabled_since is not None:
                 new = row._replace(app=app, code=code, disabled_since=None)
-                self._define(tx, row, new, now, moves=row.disabled_since is not None)
-                self._follow_pause(tx, row, new, now)
+                paused = self._follow_pause(tx, row, new, now)
+                moves = row.disabled_since is not None or (row.paused_at and not paused)
+                self._define(tx, row, new, now, moves=bool(moves))
                 lists["changed" if row.edit is None else "edited"].append(name)
         for name, row in rows.items():
             if row.app == app and name not in definitions and row.disabled_since is None:
                 self._define(tx, row, row._replace(disabled_since=now), now)
                 lists["disabled"].append(name)
         for each in circles(self._all(tx)):  # of this code and an operator's edit or other code
-            values = self._values(each, look_at=None, trouble="it comes after itself")
-            tx.run("schedule_move", **{column: values[column] for column in _MOVE})
+            self._move(tx, each, look_at=None, trouble="it comes after itself")
             lists["circles"].append(each.name)
         return found
 
-    def _follow_pause(self, tx: Tx, old: ScheduleRow, new: ScheduleRow, now: datetime) -> None:
-        """Pause or resume where the code says something new."""
-        was, is_ = (read_definition(row.code or old.edit, None, row.name) for row in (old, new))
-        if was.paused != is_.paused:
-            at, by, why = (now, new.app, "in its code") if is_.paused else (None, None, None)
-            self._write_pause(tx, new._replace(paused_at=at, paused_by=by, reason=why))
+    def _follow_pause(self, tx: Tx, old: ScheduleRow, new: ScheduleRow, now: datetime) -> bool:
+        """Pause or resume where the code says something new; whether it is paused then."""
+        was = definition_of(old._replace(edit=None) if old.code else old)
+        is_paused = new._replace(edit=None).definition.paused
+        if was is None or was.paused == is_paused:
+            return old.paused_at is not None
+        at, by, why = (now, new.app, "in its code") if is_paused else (None, None, None)
+        self._write_pause(tx, new._replace(paused_at=at, paused_by=by, reason=why))
+        return is_paused
 
     def _new(
         self, name: str, app: str, code: str | None, edit: str | None, now: datetime
@@ -415,6 +407,8 @@ class Schedules(Verbs):
         """Write a changed definition; its next tick stays if the times are the same."""
         if new.disabled_since is not None:
             new = new._replace(next_at=None, look_at=None)
+        elif (trouble := _unreadable(new)) and new.edited_at == old.edited_at:
+            new = new._replace(next_at=None, look_at=None, trouble=trouble)  # one delays no other
         else:
             definition = new.definition
             before = definition_of(old)
@@ -438,6 +432,10 @@ class Schedules(Verbs):
         names = ("id", "paused_at", "paused_by", "reason")
         tx.run("schedule_pause", **{name: values[name] for name in names})
         self._note(tx, row, "resumed" if row.paused_at is None else "paused")
+
+    def _move(self, tx: Tx, row: ScheduleRow, **changes: Any) -> None:
+        values = self._values(row, **changes)
+        tx.run("schedule_move", **{name: values[name] for name in _MOVE})
 
     def _values(self, row: ScheduleRow, **changes: Any) -> dict[str, Any]:
         time = self._database.dialect.time
@@ -483,6 +481,15 @@ _MOVE = (
     "id", "next_at", "look_at", "trouble", "last_tick", "last_outcome", "last_run", "earlier_run",
     "missed",
 )  # fmt: skip
+
+
+def _unreadable(row: ScheduleRow) -> str | None:
+    """Why the definition of a schedule cannot be read, if it cannot."""
+    try:
+        row.definition  # noqa: B018 - it is read here
+    except ConfigError as error:
+        return storable(str(error))
+    return None
 
 
 def _merged_job(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

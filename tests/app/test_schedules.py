@@ -160,7 +160,7 @@ def test_edited_arguments_keep_the_limit_and_the_unique_key_in_step(app: Hammerf
     """What follows from the arguments follows from the new ones; a rule of the call's own, which
     its row does not hold, is refused."""
 
-    @app.task(name="t", max_concurrency=1, limit_key="{x}", unique=UniqueKey("x"))
+    @app.task(name="t", max_concurrency=1, limit_key="{x}", fair_by="{x}", unique=UniqueKey("x"))
     def t(x: int, y: int = 0) -> None: ...
 
     app.schedule("s", MINUTE, t.s(1).set(priority=4))
@@ -177,6 +177,7 @@ def test_edited_arguments_keep_the_limit_and_the_unique_key_in_step(app: Hammerf
     found = edited("s", args=[2])
     job, plain = found.call.job, app.new_job(t.s(2))
     assert (job.args, job.limit_id, job.limit_key) == (plain.args, plain.limit_id, "2")
+    assert job.fair_key == "2"
     assert (job.unique, job.unique_key) == (plain.unique, plain.unique_key)
     assert job.priority == 4 and found.summary == "t(2)"
     with pytest.raises(ConfigError, match="a unique rule of its own"):

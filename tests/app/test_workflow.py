@@ -230,6 +230,9 @@ def test_a_workflow_sent_twice_is_two(app: Hammerflow, w: SimpleNamespace, seen:
     held.enqueue()
     with pytest.raises(WorkflowInvalid, match="unique key 'k'"):
         held.enqueue()
+    step = w.step.s("d").set(unique_key="j")
+    with pytest.raises(WorkflowInvalid, match="two nodes have the unique key 'j'"):
+        Workflow("itself").add(step).then(step).enqueue()
     assert len(app.workflows()) == 3
 
 

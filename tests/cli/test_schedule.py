@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -199,6 +199,9 @@ def test_a_schedule_cannot_come_after_itself(run: Run, embedded_shop: Hammerflow
     assert both.code == 2 and "not both" in both.err
 
 
+START = datetime(2026, 6, 1, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -214,6 +217,8 @@ def test_a_schedule_cannot_come_after_itself(run: Run, embedded_shop: Hammerflow
         (("update", "made", "--args", "[1]"), "missing"),
         (("update", "made", "--args", "1"), "JSON list"),
         (("update", "made", "--priority", "5"), "critical"),
+        (("update", "made", "--end", "2026-01-01"), "end must be later than start"),
+        (("update", "made", "--start", "2027-01-02", "--end", "2027-01-01"), "must be later"),
         (("update", "made", "--after", "made"), "cannot come after itself"),
         (("update", "x", "--overlap", "never"), "allow, skip, queue_one, cancel_old"),
     ],
@@ -223,7 +228,7 @@ def test_a_wrong_command_is_said(
 ) -> None:
     embedded_shop.store.schema.migrate()
     work = embedded_shop.signature("shop.add", [1, 2])
-    plain = embedded_shop.schedules.definition("made", "@daily", work, {})
+    plain = embedded_shop.schedules.definition("made", "@daily", work, {"start": START})
     embedded_shop.store.schedules.create("made", plain, by="test")
     failed = run("-A", "shop:app", "schedule", *wrong)
     assert failed.code in (1, 2) and says in failed.err

@@ -17,7 +17,7 @@ import pytest
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.outcome import Completed, Parked, Retrying
 from hammerflow.stores import schedules as stored_schedules
-from hammerflow.stores.schedules import Made
+from hammerflow.stores.schedules import Declared, Made
 from hammerflow.stores.statements import TABLES
 from tests.conftest import _shared_url as shared_url
 from tests.stores.kit import BAD, Desk, desk_at, failed
@@ -355,6 +355,40 @@ def test_ticks_of_a_pause_do_not_run_afterwards(beat: Beat) -> None:
     assert beat.make().ticks.ticks == 0
 
 
+def test_ticks_of_a_pause_in_the_code_do_not_run_afterwards(beat: Beat) -> None:
+    """E2: while no worker lived, as in a deploy."""
+    beat.declare(1, each={**definition(cron="0 * * * *"), "paused": True})
+    beat.elapse(hours=3)
+    beat.declare(2, each=definition(cron="0 * * * *"))
+    row = beat.schedules.get("each")
+    assert row.paused_at is None and row.next_at is not None and row.next_at > beat.now()
+    assert beat.make().ticks.ticks == 0
+
+
+def test_a_resume_of_what_is_not_paused_loses_no_tick(beat: Beat) -> None:
+    """M4."""
+    beat.create("each")
+    beat.elapse(days=1)
+    assert beat.schedules.resume("each") == beat.schedules.get("each")
+    assert beat.make(watched=FAR).ticks.runs == 1
+
+
+def test_code_over_an_edit_that_cannot_be_read_delays_no_other(beat: Beat) -> None:
+    """T3."""
+    beat.declare(1, each=definition(), other=definition())
+    beat.spoil("each", '{"cron": "nonsense"}')
+    code = definition(cron="0 3 * * *")
+    found = beat.declare(2, each=code, other=code)
+    assert (found.holds, found.changed, found.edited) == (True, ["other"], ["each"])
+    row = beat.schedules.get("each")
+    assert row.look_at is None and "nonsense" in (row.trouble or "")
+    assert beat.declare(2, each=code, other=code) == Declared(holds=True)
+    with pytest.raises(ConfigError, match="is not a cron expression"):
+        beat.schedules.update("each", {"misfire": "skip"}, by="me")
+    mended = beat.schedules.update("each", None, by="me")
+    assert mended.trouble is None and mended.next_at is not None
+
+
 def test_an_edit_counts_from_now(beat: Beat) -> None:
     """E3: it runs nothing that is past, and no other row changes."""
     beat.create("other")
@@ -436,6 +470,21 @@ def test_jitter_delays_the_job_and_not_the_tick(beat: Beat) -> None:
     assert abs(job.run_at - tick - timedelta(seconds=delays[0])) < timedelta(milliseconds=1)
 
 
+def test_what_a_job_expires_after_counts_from_its_jittered_start(beat: Beat) -> None:
+    """E5."""
+    plain = definition(every=3600.0, jitter=1800.0)
+    plain["call"]["jobs"][0]["expires"] = 60.0
+    beat.schedules.create("hourly", plain, by="test")
+    beat.elapse(hours=1)
+    assert beat.make(watched=60).ticks.runs == 1
+    (run,) = beat.runs("hourly")
+    job = beat.desk.store.jobs.get(run)
+    ((expires,),) = beat.desk.sql("SELECT expires_at FROM {jobs}")
+    expires_at = beat.desk.store.database.dialect.instant(expires)
+    assert job is not None and job.run_at is not None and expires_at is not None
+    assert abs(expires_at - job.run_at - MINUTE) < timedelta(seconds=1)
+
+
 # -- overlap
 
 
@@ -472,6 +521,25 @@ def test_overlap_sees_every_state_of_the_earlier_run(beat: Beat, state: str) -> 
     assert beat.outcomes("each") == ["enqueued", "skipped"]
     (last, _) = beat.schedules.ticks("each", 9)
     assert "has not ended" in (last.detail or "")
+
+
+def test_a_run_by_hand_hides_no_run_that_lasts(beat: Beat) -> None:
+    """E7."""
+    beat.create("each", every=86_400.0, overlap="skip")
+    due_again(beat, "each")
+    beat.make(watched=60)
+    (long,) = beat.desk.claim()
+    for _ in range(3):
+        by_hand, _ = beat.schedules.run_now("each")
+        (job,) = beat.desk.claim()
+        beat.desk.settle((job, Completed(b"M\x01")))
+        assert job.id == by_hand
+    due_again(beat, "each")
+    assert beat.make(watched=60).ticks.runs == 0
+    beat.desk.settle((long, Completed(b"M\x01")))
+    due_again(beat, "each")
+    assert beat.make(watched=60).ticks.runs == 1
+    assert beat.outcomes("each") == ["enqueued", "skipped", "enqueued"]
 
 
 def test_one_run_is_queued_behind_the_earlier_one(beat: Beat) -> None:
@@ -511,6 +579,35 @@ def test_nothing_done_to_jobs_stops_a_schedule(beat: Beat) -> None:
         for table in ("ready", "jobs", "scheduled"):
             beat.desk.sql(f"DELETE FROM {{{table}}}")
     assert beat.outcomes("each") == ["enqueued"] * 2
+
+
+def test_a_workflow_whose_unique_member_runs_misses_only_its_tick(beat: Beat) -> None:
+    """T3: the schedule is not set aside; others of the same round, and later ticks, are made."""
+    desk, first, second = beat.desk, "0" * 31 + "1", "0" * 31 + "2"
+    held = {"unique": ["k", "reject", False, None, None], "unique_key": "k"}
+    (member,) = definition()["call"]["jobs"]
+    whole = {"id": second, "kind": "workflow", "name": "w", "policy": 0, "pending": 1}
+    call = {"workflows": [whole], "jobs": [{**member, **held, "workflow_id": second}]}
+    for name in ("one", "two"):
+        beat.schedules.create(name, {**definition(), "call": call, "misfire": "all"}, by="test")
+    assert first == member["id"]
+    beat.elapse(days=1)
+    assert beat.make(watched=FAR).ticks.runs == 1
+    (job,) = desk.claim()
+    (winner,) = [name for name in ("one", "two") if beat.runs(name)]
+    loser = {"one": "two", "two": "one"}[winner]
+    assert beat.outcomes(loser) == ["duplicate"]
+    (tick,) = beat.schedules.ticks(loser, 9)
+    assert (tick.detail or "").endswith("holds the unique key of a member")
+    desk.settle((job, Completed(b"M\x01")))
+    beat.elapse(days=2)
+    made = beat.make(watched=FAR)
+    while made.is_more:
+        made = beat.make(watched=FAR)
+    assert sorted(beat.outcomes("one") + beat.outcomes("two"))[-2:] == ["enqueued"] * 2
+    assert all(row.trouble is None for row in beat.schedules.list())
+    assert len(desk.claim()) == 1
+    desk.check()
 
 
 # -- after another schedule

@@ -16,7 +16,10 @@ from hammerflow.stores.transitions.insert import insert_new, insert_workflows
 from hammerflow.stores.transitions.unique import take_job_keys
 from hammerflow.stores.transitions.unit import Unit
 
-__all__ = ["EndedDependencies", "attach_jobs", "count_ended", "insert_whole", "mark_all"]
+__all__ = [
+    "EndedDependencies", "MemberNotUnique", "attach_jobs", "count_ended", "insert_whole",
+    "mark_all",
+]  # fmt: skip
 
 #: A job that changes tables while it is searched for is found in a later round.
 _ROUNDS = 100
@@ -80,6 +83,18 @@ def count_ended(
         resolver.resolve(resolver.start_unblocked([item.job_id for item in ended]))
 
 
+class MemberNotUnique(WorkflowInvalid):
+    """Another job holds the unique key of a member of a new workflow.
+
+    Attributes:
+        holder: its id.
+    """
+
+    def __init__(self, message: str, holder: bytes) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
 def insert_whole(
     unit: Unit, workflows: Sequence[NewWorkflow], chunks: Iterable[Sequence[NewJob]]
 ) -> None:
@@ -101,13 +116,18 @@ def insert_whole(
 
 def _take_keys(unit: Unit, jobs: Sequence[NewJob]) -> None:
     _, holders = take_job_keys(unit, jobs)
+    members = {job.id for job in jobs}
     for job in jobs if holders else ():
         if job.id in holders:
             key = job.unique_key if job.unique is None else job.unique.text
-            raise WorkflowInvalid(
+            if holders[job.id] in members:
+                raise WorkflowInvalid(
+                    f"two nodes have the unique key {key!r}: a workflow's node cannot be left out"
+                )
+            raise MemberNotUnique(
                 f"the unique key {key!r} of a node is held by another job: a workflow's node "
-                "cannot be left out"
-            )
+                "cannot be left out", holders[job.id],
+            )  # fmt: skip
 
 
 def mark_all(tx: Tx, ids: Sequence[bytes]) -> dict[bytes, DependencyOutcome | None]:

@@ -1,13 +1,14 @@
-"""Schedule parts: how many ticks one transaction makes, of which schedules."""
+"""Schedule parts: how many ticks one transaction makes of which schedules, and what came of all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from hammerflow.stores.transitions.schedule_order import definition_of
-from hammerflow.stores.transitions.schedule_ticks import ScheduleRow
+from hammerflow.stores.transitions.schedule_ticks import MadeTicks, ScheduleRow
 
-__all__ = ["parts_of"]
+__all__ = ["Made", "parts_of"]
 
 #: Runs that one transaction makes: jobs, which are inserted by one statement for all of them. What
 #: takes statements of its own, as a workflow or a run behind another one does, counts so often.
@@ -15,6 +16,26 @@ _RUNS, _COSTLY = 200, 20
 #: What one run each of the costly schedules of a transaction may count together: few of them, so
 #: that each makes several ticks of a backlog, and another worker makes those of others meanwhile.
 _TOGETHER = 50
+
+
+@dataclass(slots=True)
+class Made:
+    """What one round has made.
+
+    Attributes:
+        watched: for how many seconds the workers that live now have looked for ticks.
+        cancelled: earlier runs that were cancelled for the policy ``cancel_old``.
+        queues: with ready work.
+        is_more: more is due.
+        is_crowded: another worker has made most of what this one had found.
+    """
+
+    watched: float = 0.0
+    cancelled: set[bytes] = field(default_factory=set)
+    ticks: MadeTicks = field(default_factory=MadeTicks)
+    queues: set[str] = field(default_factory=set)
+    is_more: bool = False
+    is_crowded: bool = False
 
 
 def parts_of(rows: Sequence[ScheduleRow]) -> Iterator[tuple[Sequence[ScheduleRow], int]]:

@@ -16,13 +16,17 @@ from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob
 from hammerflow.schedules.call_template import Run
 from hammerflow.schedules.definition import Definition, Ticks, read_definition
 from hammerflow.schedules.due import Due, due_ticks
+from hammerflow.stores.database import Tx
 from hammerflow.stores.transitions.ends import DependencyOutcome
 from hammerflow.stores.transitions.insert import insert_jobs
 from hammerflow.stores.transitions.late_dependencies import insert_whole, mark_all
 from hammerflow.stores.transitions.unit import Unit
 from hammerflow.text import storable
 
-__all__ = ["MadeTicks", "ScheduleRow", "TickRow", "insert_run", "make_ticks", "new_run"]
+__all__ = [
+    "MadeTicks", "ScheduleRow", "TickRow", "earlier_run", "insert_run", "live_runs", "make_ticks",
+    "new_run",
+]  # fmt: skip
 
 #: Seconds until a schedule is looked at again that waits for another one's tick.
 _AGAIN = timedelta(seconds=1)
@@ -156,7 +160,7 @@ class _Plan:
 
 def make_ticks(
     unit: Unit, ids: Sequence[int], *, now: datetime, since: datetime, cancelled: set[bytes],
-    most: int,
+    most: int, holder: bytes | None = None,
 ) -> MadeTicks:  # fmt: skip
     """Make the ticks of these schedules that are due, and the jobs and workflows of these.
 
@@ -166,19 +170,19 @@ def make_ticks(
     Args:
         since, most: see :func:`hammerflow.schedules.due.due_ticks`.
         cancelled: earlier runs that were cancelled for the policy ``cancel_old``.
+        holder: a job that holds the unique key of a member of the next run, which is not made.
     """
     made, times = MadeTicks(), (now, since, most)
     instant = unit.database.dialect.instant
     rows = [ScheduleRow.read(row, instant) for row in unit.tx.rows("schedules_take", ids=ids)]
     made.taken = len(rows)
     plans = [plan for row in rows if (plan := _plan(unit, row, times, made)) is not None]
-    known = {run for plan in plans for run in (plan.last_run, plan.earlier_run) if run}
-    live = {row[0] for row in unit.tx.rows("runs_live", ids=sorted(known))} if known else set()
+    live = live_runs(unit.tx, plans)
     for is_later in (False, True):  # those that come after another schedule see its ticks
         part = [plan for plan in plans if (plan.definition.after is not None) is is_later]
         for plan in part:
             plan.live |= live & {run for run in (plan.last_run, plan.earlier_run) if run}
-            _decide(unit, plan, now, cancelled)
+            _decide(unit, plan, now, cancelled, holder)
         _write(unit, part, now, made)
     return made
 
@@ -209,7 +213,9 @@ def _moved(unit: Unit, row: ScheduleRow, **changes: Any) -> dict[str, Any]:
     return values | {name: time(values[name]) for name in ("next_at", "look_at", "last_tick")}
 
 
-def _decide(unit: Unit, plan: _Plan, now: datetime, cancelled: set[bytes]) -> None:
+def _decide(
+    unit: Unit, plan: _Plan, now: datetime, cancelled: set[bytes], holder: bytes | None
+) -> None:
     due, row = plan.due, plan.row
     plan.next_at = plan.look_at = due.next_at
     if row.paused_at is not None:
@@ -227,6 +233,9 @@ def _decide(unit: Unit, plan: _Plan, now: datetime, cancelled: set[bytes]) -> No
     for tick in due.run:
         if (made := _decided(unit, plan, tick, now)) is None:
             return
+        if made.run is not None and holder is not None:
+            detail = f"{_names({holder})} holds the unique key of a member"
+            made = _Tick(tick, "duplicate", detail)
         plan.made.append(made)
 
 
@@ -289,6 +298,18 @@ def _hold(plan: _Plan, tick: datetime, until: datetime) -> None:
     plan.trouble = f"waits for the tick of {plan.definition.after}"
 
 
+def live_runs(tx: Tx, plans: Sequence[ScheduleRow | _Plan]) -> set[bytes]:
+    """Those of the last two runs of these schedules that have not ended."""
+    known = {run for plan in plans for run in (plan.last_run, plan.earlier_run) if run}
+    return {row[0] for row in tx.rows("runs_live", ids=sorted(known))} if known else set()
+
+
+def earlier_run(plan: ScheduleRow | _Plan, live: set[bytes]) -> bytes | None:
+    """Which run is kept besides a new one: the last, or the one before that outlives it."""
+    is_over = plan.last_run not in live and plan.earlier_run in live
+    return plan.earlier_run if is_over else plan.last_run
+
+
 def new_run(
     row: ScheduleRow, definition: Definition, ticks: Ticks | None, tick: datetime, now: datetime
 ) -> Run:
@@ -320,7 +341,8 @@ def _write(unit: Unit, plans: Sequence[_Plan], now: datetime, made: MadeTicks) -
         for tick in plan.made:
             made.ticks += 1
             if tick.run is not None and tick.run.id in holders:
-                plan.earlier_run, plan.last_run = plan.last_run, holders[tick.run.id]
+                plan.earlier_run = earlier_run(plan, plan.live)
+                plan.last_run = holders[tick.run.id]
                 _note_holder(unit, plan, tick, holders[tick.run.id])
                 made.runs += 1
             _note_event(unit, plan.row, tick, holders)
