@@ -36,6 +36,7 @@ from hammerflow.jobs.filters import JOB_FILTERS, WORKFLOW_FILTERS
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
+from hammerflow.notifiers.relay_bell import RelayBell
 from hammerflow.options.checks import ARGS, FLAG
 from hammerflow.options.option import checked, documented, refuse_unknown
 from hammerflow.results import pauses as pausing
@@ -157,6 +158,7 @@ class Hammerflow:
     def _open_store(self) -> Store:
         store = open_checked_store(self.settings)
         store.names.on_new_queues = self._announce_queues
+        store.database.on_events = RelayBell(self.notifier)
         return store
 
     def _announce_queues(self) -> None:

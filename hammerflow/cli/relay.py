@@ -10,6 +10,7 @@ import click
 
 from hammerflow.cli.options import seconds_option, shared
 from hammerflow.cli.session import Session
+from hammerflow.notifiers.relay_bell import RelayBell
 from hammerflow.sinks.runner import LogKeeping, RelayRunner, listen_for_events
 
 __all__ = ["command"]
@@ -32,6 +33,7 @@ def command(session: Session, seconds: float | None) -> None:
             backend.store, source=settings.namespace, keeping=keeping,
             code=session.declared_sink_code, ring=backend.notifier.ring,
         )  # fmt: skip
+        backend.store.database.on_events = RelayBell(backend.notifier, also=runner.wake)
         backend.store.names.on_new_queues = backend.notifier.ring_control
 
         def stop(*_: Any) -> None:

@@ -147,6 +147,7 @@ class Session:
     def backend(self) -> Iterator[SessionBackend]:
         """Store and doorbell, for commands that change jobs or workflows."""
         from hammerflow.cli.doorbells import open_doorbells
+        from hammerflow.notifiers.relay_bell import RelayBell
 
         settings = self.settings
         with contextlib.ExitStack() as opened:
@@ -154,6 +155,7 @@ class Session:
             notifier = opened.enter_context(
                 contextlib.closing(open_doorbells(settings, store, self.warn))
             )
+            store.database.on_events = RelayBell(notifier)
             yield SessionBackend(
                 store, notifier, self.codec, settings.poll, settings.lease, settings
             )

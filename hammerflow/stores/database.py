@@ -45,6 +45,7 @@ class Tx(Protocol):
     since: float | None  # when the statement under way was sent, where the peer may fall silent
     interrupted: bool  # see interrupt(): what was to end may have ended by itself
     has_jobs: bool  # hammerflow has written in this transaction of our own
+    has_events: bool  # it has written events
 
     def lend(self) -> Any:
         """The driver's connection, for statements of the user."""
@@ -157,6 +158,8 @@ class Database:
     Attributes:
         writes: grows with each unit that the database has accepted; reads do not count.
         on_replaced: called when the database was found to be another one.
+        on_events: called after the commit of a transaction that has written events. It neither
+            raises nor blocks.
     """
 
     def __init__(
@@ -166,6 +169,7 @@ class Database:
         self.label = label
         self.writes = 0
         self.on_replaced: Callable[[], None] = lambda: None
+        self.on_events: Callable[[], None] = lambda: None
         self.connections: Connections[Tx] = Connections(
             self._connect, dialect.close, dialect.is_full,
             most=max_connections, patience=pool_timeout,
@@ -273,7 +277,10 @@ class Database:
                     raise self._unavailable(error, code, is_block=True) from error
                 raise
             self.writes += 1
+            has_events = tx.has_events
             self.connections.give(tx)
+        if has_events:
+            self.on_events()
 
     def ends_soon(self) -> None:
         """Note that nobody has to go on for the transaction of an event loop to end."""
@@ -346,7 +353,7 @@ class Database:
                 tx = connections.idle.pop() if self._pid == os.getpid() else self._take()
             except IndexError:
                 tx = self._take()
-            tx.repeated = repeated
+            tx.repeated, tx.has_events = repeated, False
             may_be_committed = single
             try:
                 if patience is not None:
@@ -371,9 +378,12 @@ class Database:
                 if code.kind in _UNAVAILABLE and not isinstance(error, HammerflowError):
                     raise self._unavailable(error, code) from error
                 raise
+            has_events = tx.has_events  # another thread may take the connection at once
             connections.idle.append(tx)
             if connections.waiting:
                 connections.serve()
+            if has_events:
+                self.on_events()
             return value
 
     def _connect(self) -> Tx:
@@ -383,7 +393,7 @@ class Database:
         retries = Retries()
         while True:
             tx = self._take(for_block=True)
-            tx.repeated = tx.has_jobs = False
+            tx.repeated = tx.has_jobs = tx.has_events = False
             try:
                 self.dialect.begin(tx)
             except BaseException as error:

@@ -139,6 +139,7 @@ class Jobs(Verbs):
                     options=job.options, headers=job.headers, trace=job.trace,
                     expires_at=expires_at, expires=job.expires, **logged,
                 )  # fmt: skip
+                tx.has_events = bool(logged)
                 return
             # Not job_row() and ReadyRow.of(): every delay() would pay for their empty columns.
             row = (

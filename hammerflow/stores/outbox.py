@@ -66,6 +66,8 @@ class Outbox:
         """Write the wanted ones of these records, as the last statement of a transaction; none of
         jobs that events have caused."""
         rows = self.packs(records, self.wanted)
+        if rows:
+            tx.has_events = True
         if not tx.has("log_append"):
             if rows:
                 tx.many("outbox_insert", rows)

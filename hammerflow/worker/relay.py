@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hammerflow.notifiers import open_notifier
+from hammerflow.notifiers.relay_bell import RelayBell
 from hammerflow.settings import Settings
 from hammerflow.sinks.runner import LogKeeping, RelayRunner, listen_for_events
 from hammerflow.stores import open_store
@@ -45,6 +46,7 @@ def main(given: Mapping[str, Any]) -> None:
             store, source=settings.namespace, keeping=keeping, code=frozenset(given["code"]),
             ring=notifier.ring, number=given["number"],
         )  # fmt: skip
+        store.database.on_events = RelayBell(notifier, also=runner.wake)
         opened.enter_context(contextlib.closing(listen_for_events(notifier, runner)))
         threading.Thread(target=_follow_worker, args=(runner,), daemon=True).start()
         runner.run()

@@ -31,6 +31,7 @@ class DriverTx:
     since: float | None = None
     interrupted = False
     has_jobs = False
+    has_events = False
 
     def __init__(
         self,

@@ -253,6 +253,8 @@ def _fence_in_one(
         results=results, reasons=reasons, ttls=ttls, is_whole=not single,
         lock_timeout=None if patience is None else f"{round(patience * 1000)}ms",
     )  # fmt: skip
+    if wanted and rows:
+        unit.tx.has_events = True
     return {row[0]: row[1:4] for row in rows}
 
 

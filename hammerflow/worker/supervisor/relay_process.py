@@ -15,7 +15,8 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from hammerflow.errors import StoreUnavailable
 from hammerflow.ids import worker_number
-from hammerflow.notifiers import RELAYS, Notifier
+from hammerflow.notifiers import Notifier
+from hammerflow.notifiers.relay_bell import RelayBell
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.settings import Settings
@@ -36,8 +37,6 @@ log = logging.getLogger("hammerflow.relay")
 _CHECK, _LEAST, _MOST = 2.0, 1.0, 30.0
 #: Seconds that it gets to end.
 _END = 12.0
-#: Seconds from one wake of relays to the next: after one, a relay polls more often than this.
-_WAKE = 0.1
 _CODE = """\
 import json, sys
 given = json.loads(sys.stdin.readline())
@@ -153,11 +152,11 @@ class WorkerRelay:
         self, store: Store, options: WorkerOptions, greeting: Greeting, status: DatabaseStatus,
         notifier: Notifier,
     ) -> None:  # fmt: skip
-        self._outbox, self._notifier = store.names.outbox, notifier
-        self._wake_at = 0.0
         self._process = RelayProcess(
             store, settings=greeting.settings, options=options, definitions=greeting.sinks
         )
+        # This worker's relay hears it without a doorbell, too.
+        store.database.on_events = RelayBell(notifier, also=self._process.wake)
         self._runner = ServiceRunner("relay", [self._process], status)
         self._alerts = WorkerAlerts(store, greeting.settings, status, greeting.alerts)
 
@@ -167,15 +166,6 @@ class WorkerRelay:
             self._process.declare()
         self._runner.start()
         self._alerts.start()
-
-    def wake(self) -> None:
-        """Tell this worker's relay and those of other hosts that events were written. Not each
-        time: they poll often for some time after a wake."""
-        now = time.monotonic()
-        if self._outbox.wanted and now >= self._wake_at:
-            self._wake_at = now + _WAKE
-            self._process.wake()
-            self._notifier.ring([RELAYS])
 
     def follow(self, greeting: Greeting) -> None:
         """The code may declare other sinks and alerts now."""

@@ -411,7 +411,6 @@ class Runtime:
             self._on_ready(settlement.queues)
         if settlement.ended:
             self._notifier.ring_done(settlement.ended)
-        self._relay.wake()
 
     def _on_ready(self, queues: Iterable[str]) -> None:
         """These queues have new jobs: claim here, and ring for the other workers."""
