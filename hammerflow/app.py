@@ -157,13 +157,9 @@ class Hammerflow:
 
     def _open_store(self) -> Store:
         store = open_checked_store(self.settings)
-        store.names.on_new_queues = self._announce_queues
+        store.names.on_new_queues = self.notifier.ring_control  # of workers that serve all queues
         store.database.on_events = RelayBell(self.notifier)
         return store
-
-    def _announce_queues(self) -> None:
-        """Have workers that serve every queue learn the new names."""
-        self.notifier.ring_control()
 
     @cached_property
     def notifier(self) -> Notifier:

@@ -26,6 +26,7 @@ __all__ = [
     "GuardedUrl",
     "IPNetwork",
     "check_url",
+    "guarded_connection",
     "is_of_cloud",
     "networks",
     "post",
@@ -230,6 +231,31 @@ def post(
         raise _too_late(timeout, connection.address)
     seconds = time.monotonic() - started
     return GuardedAnswer(status, found, answer, connection.address or "", seconds)
+
+
+def guarded_connection(
+    host: str, port: int | None, *, is_tls: bool, allow_networks: Sequence[str], timeout: float
+) -> http.client.HTTPConnection:
+    """A connection that is open, to an address that was checked as by :func:`post`, for requests
+    whose caller reads the answer.
+
+    Args:
+        timeout: seconds for the connection.
+
+    Raises:
+        GuardedError: the address is not allowed, or the name has none.
+        OSError: it cannot be reached.
+    """
+    if not _is_host(host):
+        raise _refused("the URL must have a host")
+    deadline = time.monotonic() + timeout
+    target = GuardedUrl(is_tls, host, port or (443 if is_tls else 80), "/")
+    resolved = _resolve(target, deadline, timeout)
+    addresses = _public(host, resolved, networks(allow_networks))
+    connection = _PinnedConnection(target, addresses, deadline, None)
+    connection.connect()
+    connection.sock.settimeout(timeout)
+    return connection
 
 
 class _PinnedConnection(http.client.HTTPConnection):

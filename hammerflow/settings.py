@@ -28,6 +28,7 @@ from hammerflow.options.checks import (
 )
 from hammerflow.options.option import Option, OptionTable, documented, unknown_option
 from hammerflow.options.patterns import HIDDEN_NAMES, PATTERNS
+from hammerflow.options.variables import SINK_PREFIX, VARIABLES, Bounds
 from hammerflow.urls.database import DatabaseURL, parse_url
 from hammerflow.urls.redis import checked_redis_url, shareable_redis_url
 
@@ -210,7 +211,13 @@ SETTINGS = OptionTable((
     ),
     Option(
         "webhook_allow_networks", _NETWORKS, "()",
-        "Networks, such as 10.2.0.0/16, to which webhooks may go though they are not public.",
+        "Networks, such as 10.2.0.0/16, to which webhooks may go though they are not public; HTTP "
+        "sinks and alert targets that no code declares likewise.",
+    ),
+    Option(
+        "sink_environment", VARIABLES, "()",
+        "Environment variables that sinks, webhooks and alert targets may name as `${NAME}` though "
+        "no code declares them. They may name those that begin with `HAMMERFLOW_SINK_`, too.",
     ),
     Option(
         "redact", PATTERNS, "names of secrets",
@@ -290,6 +297,7 @@ class Settings:
     alerts: bool = False
     event_retention: float = 3 * _DAY
     webhook_allow_networks: tuple[str, ...] = ()
+    sink_environment: tuple[str, ...] = ()
     redact: tuple[str, ...] = HIDDEN_NAMES
     connect_timeout: float = 5.0
     statement_timeout: float = 60.0
@@ -325,6 +333,11 @@ class Settings:
     def with_database(self, url: str, source: str) -> Settings:
         """These settings with another database; ``source`` says who gave it."""
         return dataclasses.replace(self, database=url, sources={**self.sources, "database": source})
+
+    @property
+    def bounds(self) -> Bounds:
+        """What sinks, webhooks and alert targets may read and reach that no code declares."""
+        return Bounds(self.sink_environment, self.webhook_allow_networks)
 
     @property
     def retention(self) -> dict[str, float | str | None]:
@@ -439,7 +452,7 @@ _FOREIGN = re.compile(r"(.*_)?SERVICE_(HOST|PORT(_.*)?)|(.*_)?PORT(_\d+_(TCP|UDP
 def _warn_of(variable: str, known: tuple[str, ...]) -> None:
     """Log a variable that nothing reads, once in a process."""
     name = variable.removeprefix(_PREFIX)
-    if _FOREIGN.fullmatch(name):
+    if _FOREIGN.fullmatch(name) or variable.startswith(SINK_PREFIX):
         return
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     hint = f"did you mean ${_PREFIX}{near[0]}?" if near else "remove it, or correct its name"

@@ -81,6 +81,7 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "alerts": True,
         "tracing": True,
         "webhook_allow_networks": ("10.2.0.0/16", "fd00:1::/32"),
+        "sink_environment": ("OPS_TOKEN", "CHAT_HOOK"),
         "redact": ("*pin*", "type:Card"),
         "connect_timeout": 2.0,
         "statement_timeout": 9.0,

@@ -52,7 +52,7 @@ def target_json(target: TargetRow, waiting: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def try_target(store: Store, name: str, namespace: str) -> dict[str, Any]:
+def try_target(store: Store, name: str, settings: Any) -> dict[str, Any]:
     """Send a test message to a target, from this process; the target, and the seconds it took.
 
     Raises:
@@ -64,10 +64,11 @@ def try_target(store: Store, name: str, namespace: str) -> dict[str, Any]:
         "rule": "test", "subject": "test", "state": "fired", "severity": "warning", "value": 1.0,
         "text": "sent by hammerflow alert test", "since": time.time(),
     }  # fmt: skip
-    delivery = AlertDelivery(f"alert_test_{uuid.uuid4().hex}", namespace, [change])
+    delivery = AlertDelivery(f"alert_test_{uuid.uuid4().hex}", settings.namespace, [change])
     began = time.monotonic()
     try:
-        send(name, target.kind, check_target(target.kind, target.config), delivery)
+        bounds = None if target.app else settings.bounds
+        send(name, target.kind, check_target(target.kind, target.config), delivery, bounds)
     except TargetError as error:
         raise HammerflowError(f"target {name} has not taken it: {error}") from error
     return {**target_json(target, 0), "seconds": round(time.monotonic() - began, 3)}

@@ -36,18 +36,18 @@ def resume_sink(store: Store, name: str, *, by: str) -> None:
         store.webhooks.release(name)
 
 
-def try_sink(store: Store, name: str, source: str, declared: AbstractSet[str]) -> dict[str, Any]:
+def try_sink(store: Store, name: str, settings: Any, declared: AbstractSet[str]) -> dict[str, Any]:
     """Send one event of the kind test to a sink, from this process; its name and the seconds.
 
     Args:
-        source: the namespace of the settings.
+        settings: those of the app.
         declared: names of the code that the app's own sinks import.
 
     Raises:
         ConfigError: there is no such sink, it is a webhook, or it needs code of another app.
         HammerflowError: it has not taken the event.
     """
-    row = store.sinks.get(name)
+    row, source = store.sinks.get(name), settings.namespace
     if row.kind == "webhook":
         raise ConfigError(f"{name} is a webhook: hammerflow webhook test {name} sends to it")
     if unknown := code_of(row.kind, row.config) - declared:
@@ -57,7 +57,8 @@ def try_sink(store: Store, name: str, source: str, declared: AbstractSet[str]) -
     body, attributes = cloud_event(event, source, name), attributes_of(event, source, name)
     message = Message(event, event_id(event, source), name, to_json(body), EVENT_TYPE, attributes)
     began = time.monotonic()
-    sink = open_sink(name, row.kind, check_config(row.kind, row.config))
+    bounds = None if row.app else settings.bounds
+    sink = open_sink(name, row.kind, check_config(row.kind, row.config), bounds)
     try:
         with contextlib.closing(sink):
             sink.open()

@@ -136,7 +136,7 @@ def try_webhook(store: Store, name: str, settings: Any) -> tuple[str, Any]:
     body = to_json(cloud_event(event, settings.namespace, name))
     message = f"msg_test_{uuid.uuid4().hex}"
     call = WebhookCall(name, target.generation, 0, message, {"Content-Type": EVENT_TYPE}, body)
-    made, _ = attempt_delivery(target, call, settings.webhook_allow_networks)
+    made, _ = attempt_delivery(target, call, settings.bounds)
     store.webhooks.note(name, message, 0, 0, made)
     return message, made
 

@@ -13,7 +13,7 @@ from hammerflow.alerts.posting import TargetError, post, signature_headers
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import FLAG, Unfit, ValueCheck, choice, duration, text, whole
 from hammerflow.options.option import Option, OptionTable, checked, unknown_option
-from hammerflow.options.variables import HIDDEN, filled, is_variable, redacted
+from hammerflow.options.variables import HIDDEN, Bounds, filled, is_variable, redacted
 from hammerflow.text import plain_text, safe_repr
 from hammerflow.webhooks import check_secret
 
@@ -41,8 +41,13 @@ class AlertDelivery:
     changes: Sequence[Change]
 
 
+#: What requests may reach though it is not public; None: all.
+Networks = Sequence[str] | None
+_Send = Callable[[Mapping[str, Any], AlertDelivery, Networks], None]
+
+
 class _TargetKind(NamedTuple):
-    send: Callable[[Mapping[str, Any], AlertDelivery], None]
+    send: _Send
     options: OptionTable
     required: Sequence[str]
     secrets: frozenset[str]
@@ -69,7 +74,7 @@ def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat()
 
 
-def _webhook(options: Mapping[str, Any], delivery: AlertDelivery) -> None:
+def _webhook(options: Mapping[str, Any], delivery: AlertDelivery, networks: Networks) -> None:
     alerts = [{**one, "since": _time(one["since"])} for one in delivery.changes]
     payload = {
         "type": "hammerflow.alerts", "timestamp": _time(time.time()),
@@ -79,14 +84,14 @@ def _webhook(options: Mapping[str, Any], delivery: AlertDelivery) -> None:
     headers = {}
     if options.get("secret"):
         headers = signature_headers(options["secret"], delivery.id, body, time.time())
-    post(options["url"], body, headers, options.get("timeout", 10.0))
+    post(options["url"], body, headers, options.get("timeout", 10.0), networks)
 
 
-def _chat(make: Callable[[str, str], Any]) -> Callable[[Mapping[str, Any], AlertDelivery], None]:
-    def send_chat(options: Mapping[str, Any], delivery: AlertDelivery) -> None:
+def _chat(make: Callable[[str, str], Any]) -> _Send:
+    def send_chat(options: Mapping[str, Any], delivery: AlertDelivery, networks: Networks) -> None:
         said = "\n".join(_lines(delivery))
         body = json.dumps(make(_title(delivery), said)).encode()
-        post(options["url"], body, {}, options.get("timeout", 10.0))
+        post(options["url"], body, {}, options.get("timeout", 10.0), networks)
 
     return send_chat
 
@@ -119,7 +124,7 @@ def _teams(title: str, said: str) -> Any:
     return {"type": "message", "attachments": [{"contentType": kind, "content": card}]}
 
 
-def _alertmanager(options: Mapping[str, Any], delivery: AlertDelivery) -> None:
+def _alertmanager(options: Mapping[str, Any], delivery: AlertDelivery, networks: Networks) -> None:
     alerts = []
     for one in delivery.changes:
         is_over = one["state"] == "resolved"
@@ -133,10 +138,10 @@ def _alertmanager(options: Mapping[str, Any], delivery: AlertDelivery) -> None:
         found = {"labels": labels, "annotations": notes, "endsAt": _time(end)}
         alerts.append(found if is_over else {**found, "startsAt": _time(one["since"])})
     url = f"{str(options['url']).rstrip('/')}/api/v2/alerts"
-    post(url, json.dumps(alerts).encode(), {}, options.get("timeout", 10.0))
+    post(url, json.dumps(alerts).encode(), {}, options.get("timeout", 10.0), networks)
 
 
-def _email(options: Mapping[str, Any], delivery: AlertDelivery) -> None:
+def _email(options: Mapping[str, Any], delivery: AlertDelivery, networks: Networks) -> None:
     from hammerflow.alerts.mail import send_mail  # with smtplib and ssl: 30 ms of each start
 
     said = "\n".join(
@@ -247,12 +252,18 @@ def shown_target(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def send(name: str, kind: str, config: Mapping[str, Any], delivery: AlertDelivery) -> None:
+def send(
+    name: str, kind: str, config: Mapping[str, Any], delivery: AlertDelivery,
+    bounds: Bounds | None = None,
+) -> None:  # fmt: skip
     """Send one message, and wait for the answer.
+
+    Args:
+        bounds: what a target that no code declares may read and reach.
 
     Raises:
         TargetError: the target has not taken it.
-        ConfigError: an option is wrong, or names a variable that is not set.
+        ConfigError: an option is wrong, or names a variable that is not set or out of bounds.
     """
-    options = check_target(kind, filled(f"the alert target {name}", dict(config)))
-    TARGETS[kind].send(options, delivery)
+    options = check_target(kind, filled(f"the alert target {name}", dict(config), bounds))
+    TARGETS[kind].send(options, delivery, None if bounds is None else bounds.networks)

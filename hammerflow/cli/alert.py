@@ -18,6 +18,7 @@ from hammerflow.cli.session import Session
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck, text
 from hammerflow.options.option import unknown_option
+from hammerflow.options.variables import check_variables
 from hammerflow.text import counted, timestamp, user_at_host
 
 __all__ = ["command"]
@@ -177,6 +178,7 @@ def add(session: Session, name: str, kind: str, options: Sequence[tuple[str, str
       hammerflow alert add mail email host=mx.example to=ops@example.com sender=jobs@example.com
     """
     config = target_of_text(kind, dict(options))
+    check_variables(f"the alert target {name}", config, session.settings.bounds)
     with session.store() as store:
         changed = store.alerts.put("target", name, kind, config, by=user_at_host())
         found = target_json(store.alerts.target(name), 0)
@@ -228,6 +230,6 @@ def resume(session: Session, name: str) -> None:
 def test(session: Session, name: str) -> None:
     """Send a test message to a target, from this process, and say what became of it."""
     with session.store() as store:
-        found = try_target(store, name, session.settings.namespace)
+        found = try_target(store, name, session.settings)
     took = found["seconds"]
     session.tell(found, f"target {name} has taken a test message within {took:.2f} s")

@@ -32,6 +32,7 @@ def command(session: Session, seconds: float | None) -> None:
         runner = RelayRunner(
             backend.store, source=settings.namespace, keeping=keeping,
             code=session.declared_sink_code, ring=backend.notifier.ring,
+            bounds=settings.bounds,
         )  # fmt: skip
         backend.store.database.on_events = RelayBell(backend.notifier, also=runner.wake)
         backend.store.names.on_new_queues = backend.notifier.ring_control

@@ -25,6 +25,7 @@ from hammerflow.cli.sink_view import PARKED, facts_of, sinks_table
 from hammerflow.errors import ConfigError
 from hammerflow.events.filter import EventFilter
 from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck, text
+from hammerflow.options.variables import check_variables
 from hammerflow.sinks.registry import code_of, config_of_text, open_sink
 from hammerflow.stores.outbox import BELIEVED
 from hammerflow.stores.store import Store
@@ -165,6 +166,7 @@ def add(
             "the app, as the relay imports nothing that only the database names"
         )
     config = config_of_text(kind, dict(options))
+    check_variables(f"the sink {name}", config, session.settings.bounds)
     if "${" not in str(config):
         open_sink(name, kind, config)  # it checks what the kind needs
     wanted = filter_of(**filters)
@@ -256,9 +258,9 @@ def remove(session: Session, name: str, yes: bool, dry_run: bool) -> None:
 @shared
 def test(session: Session, name: str) -> None:
     """Send one event of the kind test to a sink, from this process, and say what became of it."""
-    source, declared = session.settings.namespace, session.declared_sink_code
+    settings, declared = session.settings, session.declared_sink_code
     with session.store() as store:
-        found = try_sink(store, name, source, declared)
+        found = try_sink(store, name, settings, declared)
     took = found["seconds"]
     session.tell(found, f"sink {name} has taken a test event within {took:.2f} s")
 

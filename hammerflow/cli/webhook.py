@@ -34,6 +34,7 @@ from hammerflow.cli.webhook_view import DELIVERIES, WEBHOOKS, webhook_facts
 from hammerflow.errors import HammerflowError
 from hammerflow.events.event import Event
 from hammerflow.options.checks import NAME_CHECK, choice, text
+from hammerflow.options.variables import check_variables
 from hammerflow.sinks.registry import config_of_text
 from hammerflow.text import counted, user_at_host
 
@@ -100,6 +101,7 @@ def add(
     """
     options = {"url": url, **({"include": ",".join(include)} if include else {})}
     config, wanted = config_of_text("webhook", options), filter_of(**filters)
+    check_variables(f"the webhook {name}", config, session.settings.bounds)
     with session.store() as store:
         position, by = position_of(store, from_position, from_time), user_at_host()
         changed, secret = put_webhook(store, name, config, wanted, by=by, position=position)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
 
 from hammerflow.alerts.targets import AlertDelivery, send
+from hammerflow.options.variables import CLOSED, Bounds
 from hammerflow.stores.alerts import AlertMessage, TargetRow
 from hammerflow.stores.store import Store
 
@@ -31,6 +32,7 @@ class AlertSender:
     store: Store
     _: KW_ONLY
     namespace: str
+    bounds: Bounds = CLOSED  # of targets that no code declares
 
     def tick(self, now: float) -> float:
         """Send what is due."""
@@ -52,7 +54,8 @@ class AlertSender:
             return False
         delivery = AlertDelivery(f"alert_{message.id}", self.namespace, message.body)
         try:
-            send(target.name, target.kind, target.config, delivery)
+            bounds = None if target.app else self.bounds
+            send(target.name, target.kind, target.config, delivery, bounds)
         except Exception as error:  # noqa: BLE001 - a border: whatever a target raises
             pause: float | None = min(_MOST, _LEAST * 2 ** min(message.tries, 10))
             if message.age > _GIVE_UP:

@@ -21,6 +21,7 @@ from hammerflow.events.event import Event
 from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import LoggedRecord
 from hammerflow.jobs.job import NewJob
+from hammerflow.options.variables import CLOSED, Bounds
 from hammerflow.sinks.base import Message, PositionKeeper, Refused, Report, Sink, SinkError
 from hammerflow.sinks.jobs import StoreReader
 from hammerflow.sinks.reader import gap_event
@@ -61,6 +62,7 @@ class Delivery:
     _: KW_ONLY
     holder: int
     source: str
+    bounds: Bounds = CLOSED  # of a sink that no code declares
     ring: Callable[[Iterable[str]], None] = lambda _: None
     _hold: SinkHold | None = field(init=False, default=None)
     _sink: Sink | None = field(init=False, default=None)
@@ -164,7 +166,8 @@ class Delivery:
         """Send what is left of a page; why not all of it was delivered, empty if it was. None if
         the sink was taken away while it was opened."""
         if self._sink is None:
-            sink = open_sink(self.row.name, self.row.kind, self.row.config)
+            bounds = None if self.row.app else self.bounds
+            sink = open_sink(self.row.name, self.row.kind, self.row.config, bounds)
             if isinstance(sink, StoreReader):
                 sink.use_store(self.store, self.source)
             self._sink = sink

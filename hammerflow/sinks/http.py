@@ -12,7 +12,7 @@ from typing import Any
 
 from hammerflow.errors import ConfigError
 from hammerflow.events.envelope import BATCH_TYPE
-from hammerflow.guarded_http import Cutoff, refuse_cloud
+from hammerflow.guarded_http import Cutoff, GuardedError, guarded_connection, refuse_cloud
 from hammerflow.options.checks import duration, text
 from hammerflow.options.option import Option, OptionTable
 from hammerflow.sinks.base import HEADERS, Message, Report, SinkError
@@ -29,7 +29,8 @@ class HttpSink:
     425 and 429) refuses it, and each event is then sent alone to find the one at fault; all else is
     tried again.
 
-    It follows no redirect, and uses no proxy. For single calls with signatures and endpoints of
+    It follows no redirect, and uses no proxy. One that no code declares reaches public addresses
+    only, and allowed networks. For single calls with signatures and endpoints of
     strangers use webhooks.
     """
 
@@ -52,17 +53,36 @@ class HttpSink:
         self._headers = dict(options.get("headers", {}))
         self._timeout = float(options.get("timeout", 15.0))
         self._connection: http.client.HTTPConnection | None = None
+        self._networks: Sequence[str] | None = None
+
+    def keep_to(self, networks: Sequence[str]) -> None:
+        """Reach no private address but in these networks."""
+        self._networks = networks
 
     def open(self) -> None:
         """Nothing: the connection opens with the first request."""
+        if self._networks is None:
+            self._connection = self._plain_connection()
+
+    def _plain_connection(self) -> http.client.HTTPConnection:
         host, port = self._url.hostname or "", self._url.port
         if self._url.scheme == "https":
             context = ssl.create_default_context()
-            self._connection = http.client.HTTPSConnection(
-                host, port, timeout=self._timeout, context=context
-            )
-        else:
-            self._connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
+            return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=context)
+        return http.client.HTTPConnection(host, port, timeout=self._timeout)
+
+    def _connected(self) -> http.client.HTTPConnection:
+        if self._networks is None:
+            assert self._connection is not None
+            if self._connection.sock is None:
+                self._connection.connect()
+        elif self._connection is None or self._connection.sock is None:
+            self._connection = guarded_connection(
+                self._url.hostname or "", self._url.port, is_tls=self._url.scheme == "https",
+                allow_networks=self._networks, timeout=self._timeout,
+            )  # fmt: skip
+        refuse_cloud(self._connection.sock)
+        return self._connection
 
     def send(self, messages: Sequence[Message]) -> Report:
         """Send the batch; where it is refused as a whole, one event after another."""
@@ -89,27 +109,27 @@ class HttpSink:
         return Report(frozenset(delivered), refused)
 
     def _post(self, body: bytes, content_type: str) -> tuple[int, str]:
-        assert self._connection is not None
         path = self._url.path or "/"
         if self._url.query:
             path += f"?{self._url.query}"
         headers = {"Content-Type": content_type, "User-Agent": "hammerflow", **self._headers}
         deadline = time.monotonic() + self._timeout
         try:
-            if self._connection.sock is None:
-                self._connection.connect()
-            refuse_cloud(self._connection.sock)
-            with Cutoff(self._connection.sock, deadline) as cutoff:
-                self._connection.request("POST", path, body, headers)
-                answer = self._connection.getresponse()
+            connection = self._connected()
+            with Cutoff(connection.sock, deadline) as cutoff:
+                connection.request("POST", path, body, headers)
+                answer = connection.getresponse()
                 text = answer.read(_ANSWER).decode("utf-8", "replace")
             if cutoff.is_over:
                 raise TimeoutError
             if not answer.isclosed():  # more than we read: the connection is of no use any more
-                self._connection.close()
+                connection.close()
             return answer.status, " ".join(text.split())[:300]
+        except GuardedError as error:
+            raise SinkError(str(error)) from error
         except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
+            if self._connection is not None:
+                self._connection.close()
             if time.monotonic() >= deadline:
                 message = f"no whole answer within {self._timeout:g} seconds"
                 raise SinkError(message) from error

@@ -12,7 +12,14 @@ from hammerflow.errors import ConfigError
 from hammerflow.events.event import KEYS
 from hammerflow.options.checks import Unfit, ValueCheck, choice, duration, whole
 from hammerflow.options.option import Option, OptionTable, checked
-from hammerflow.options.variables import HIDDEN, filled, is_variable, redacted
+from hammerflow.options.variables import (
+    HIDDEN,
+    Bounds,
+    check_variables,
+    filled,
+    is_variable,
+    redacted,
+)
 from hammerflow.sinks.base import Sink
 from hammerflow.text import plain_text, safe_repr
 
@@ -171,11 +178,16 @@ def config_of_text(kind: str, pairs: Mapping[str, str]) -> dict[str, Any]:
     return check_config(kind, given)
 
 
-def open_sink(name: str, kind: str, config: Mapping[str, Any]) -> Sink:
+def open_sink(
+    name: str, kind: str, config: Mapping[str, Any], bounds: Bounds | None = None
+) -> Sink:
     """A sink with its options: variables read, defaults left to the kind.
 
+    Args:
+        bounds: what one that no code declares may read and reach.
+
     Raises:
-        ConfigError: a variable is not set, or an option cannot be read.
+        ConfigError: a variable is not set or out of bounds, or an option cannot be read.
     """
     cls = kind_class(kind)
     options = OptionTable((*COMMON, *cls.OPTIONS))
@@ -183,9 +195,10 @@ def open_sink(name: str, kind: str, config: Mapping[str, Any]) -> Sink:
     later: frozenset[str] = getattr(cls, "READ_LATER", frozenset())
     for key, value in config.items():
         if key in later:
+            check_variables(f"the sink {name}", value, bounds)
             found[key] = value
             continue
-        plain = filled(f"the sink {name}", value)
+        plain = filled(f"the sink {name}", value, bounds)
         try:
             if plain != value and isinstance(value, str) and key in options.by_name:
                 found[key] = options.by_name[key].check.from_text(plain, key)
@@ -195,7 +208,10 @@ def open_sink(name: str, kind: str, config: Mapping[str, Any]) -> Sink:
             if key not in cls.SECRETS:
                 raise
             raise ConfigError(f"the sink {name}: the value of {key} cannot be read") from None
-    return cls(name, found)
+    sink = cls(name, found)
+    if bounds is not None and (keep_to := getattr(sink, "keep_to", None)) is not None:
+        keep_to(bounds.networks)
+    return sink
 
 
 def shown_config(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from functools import partial
 from hammerflow.errors import ConfigError, StoreUnavailable
 from hammerflow.ids import worker_number
 from hammerflow.notifiers import RELAYS, Listener, Notifier
+from hammerflow.options.variables import CLOSED, Bounds
 from hammerflow.sinks.delivery import Delivery
 from hammerflow.sinks.registry import code_of
 from hammerflow.stores.events import MOVED
@@ -69,6 +70,7 @@ class RelayRunner:
             Others are never imported, whatever a row says, and such sinks are left to a relay that
             knows them.
         ring: called with the queues that got jobs from sinks.
+        bounds: what sinks may read and reach that no code declares.
     """
 
     store: Store
@@ -77,6 +79,7 @@ class RelayRunner:
     keeping: LogKeeping = field(default_factory=LogKeeping)
     code: frozenset[str] = frozenset()
     ring: Callable[[Iterable[str]], None] = lambda _: None
+    bounds: Bounds = CLOSED
     number: int = field(default_factory=worker_number)
     _is_stopping: bool = field(init=False, default=False)
     # Not an Event: a handler of a signal may not set one that its thread waits for.
@@ -210,7 +213,10 @@ class RelayRunner:
         return not unknown
 
     def _delivery(self, row: SinkRow) -> Delivery:
-        return Delivery(self.store, row, holder=self.number, source=self.source, ring=self.ring)
+        return Delivery(
+            self.store, row, holder=self.number, source=self.source, ring=self.ring,
+            bounds=self.bounds,
+        )  # fmt: skip
 
     def _end(self) -> None:
         for thread in self._threads.values():

@@ -19,7 +19,7 @@ from hammerflow.jobs.limit import Limit
 from hammerflow.jobs.outcome import Cancel, Retry, Snooze
 from hammerflow.options.checks import Unfit, ValueCheck
 from hammerflow.options.option import Option, OptionTable
-from hammerflow.options.variables import filled
+from hammerflow.options.variables import Bounds, filled
 from hammerflow.sinks.base import Message, Refused, Report
 from hammerflow.sinks.jobs import job_id, report_of
 from hammerflow.stores.store import Store
@@ -194,10 +194,12 @@ def delivery_job(
     )  # fmt: skip
 
 
-def run_delivery(
-    store: Store, allow_networks: Sequence[str], attempt: int, call: WebhookCall
-) -> int:
+def run_delivery(store: Store, bounds: Bounds, attempt: int, call: WebhookCall) -> int:
     """One attempt of a delivery; the status of a good answer.
+
+    Args:
+        bounds: the networks that any endpoint may reach, and the variables that one may name which
+            no code declares.
 
     Raises:
         Retry: it failed.
@@ -207,7 +209,7 @@ def run_delivery(
     target = store.webhooks.target(call.name)
     _check_state(store, call, target)
     assert target is not None
-    made, pause = attempt_delivery(target, call, allow_networks)
+    made, pause = attempt_delivery(target, call, bounds)
     store.webhooks.note(call.name, call.message, call.position, attempt, made, pause=pause)
     if made.is_delivered:
         assert made.status is not None
@@ -243,18 +245,22 @@ def _check_state(
 
 
 def attempt_delivery(
-    target: WebhookTarget, call: WebhookCall, allow_networks: Sequence[str]
+    target: WebhookTarget, call: WebhookCall, bounds: Bounds
 ) -> tuple[WebhookAttempt, float | None]:
     """Send one request.
+
+    Args:
+        bounds: those of :func:`run_delivery`.
 
     Returns:
         What became of it, and the seconds after which the endpoint wants to be asked again.
     """
     body = call.body.encode() if isinstance(call.body, str) else call.body
     timestamp, began = int(time.time()), time.monotonic()
+    named = None if target.app else bounds
     try:
         url, given = (
-            filled(f"the webhook {call.name}", target.config.get(option))
+            filled(f"the webhook {call.name}", target.config.get(option), named)
             for option in ("url", "secret")
         )
         secrets = _parts(str(given)) if given else target.secrets
@@ -264,7 +270,7 @@ def attempt_delivery(
             "webhook-timestamp": str(timestamp),
             "webhook-signature": sign(secrets, call.message, timestamp, body),
         }
-        answer = post(str(url), body, headers, allow_networks=allow_networks)
+        answer = post(str(url), body, headers, allow_networks=bounds.networks)
     except GuardedError as error:
         ms = round((time.monotonic() - began) * 1000)
         return WebhookAttempt(None, ms, error.address, str(error), ""), None

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import sys
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from hammerflow.errors import StoreUnavailable
 
-__all__ = ["Connections"]
+__all__ = ["Connections", "running_loop"]
 
 #: Seconds between two tries to connect while the server takes no more connections, at random; and
 #: between two checks whether one that its thread has lost has left room.
@@ -236,3 +237,9 @@ class _Request(Generic[C]):
         self.for_block = for_block
         self.connection: C | None = None
         self.woken = threading.Event()
+
+
+def running_loop() -> Any:
+    """The event loop that runs in this thread, else None; imports nothing."""
+    events = sys.modules.get("asyncio.events")
+    return None if events is None else events._get_running_loop()

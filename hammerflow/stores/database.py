@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -13,13 +12,13 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from hammerflow.errors import HammerflowError, SoftTimeout, StoreUnavailable
-from hammerflow.stores.connections import Connections
+from hammerflow.stores.connections import Connections, running_loop
 from hammerflow.stores.error_codes import ADVICE, Advice, ErrorCode, ErrorKind
 from hammerflow.stores.retries import RETRY_SECONDS, Retries
 from hammerflow.stores.statements import Statement
 from hammerflow.stores.tx_state import TxState
 
-__all__ = ["Database", "DatabaseReplaced", "Dialect", "LockedOut", "Tx", "running_loop"]
+__all__ = ["Database", "DatabaseReplaced", "Dialect", "LockedOut", "Tx"]
 
 T = TypeVar("T")
 log = logging.getLogger("hammerflow.store")
@@ -201,16 +200,18 @@ class Database:
             HammerflowError: the call would wait for a transaction of its own event loop.
         """
         if not self._one_writer:
-            value = self._unit(work, single, patience)
+            value, has_events = self._unit(work, single, patience)
         else:
             writer = self._writer  # a fork makes another one
             if not writer.acquire(blocking=False):
                 writer = self._wait_for_turn()
             try:
-                value = self._unit(work, single)
+                value, has_events = self._unit(work, single)
             finally:
                 writer.release()
         self.writes += 1
+        if has_events:
+            self.on_events()
         return value
 
     def inside(self, tx: Tx, work: Callable[[Tx], T]) -> T:
@@ -232,11 +233,11 @@ class Database:
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run ``work``, which only reads, outside a transaction."""
-        return self._unit(work, single=True)
+        return self._unit(work, single=True)[0]
 
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
         """Run one named statement that only reads, outside a transaction; all its rows."""
-        return self._unit(lambda tx: tx.rows(name, **values), single=True)
+        return self._unit(lambda tx: tx.rows(name, **values), single=True)[0]
 
     def first(self, name: str, /, **values: Any) -> tuple[Any, ...] | None:
         """The first row of :meth:`rows`, if there is one."""
@@ -343,7 +344,10 @@ class Database:
                 )
         return writer
 
-    def _unit(self, work: Callable[[Tx], T], single: bool, patience: float | None = None) -> T:
+    def _unit(
+        self, work: Callable[[Tx], T], single: bool, patience: float | None = None
+    ) -> tuple[T, bool]:
+        """What the work has returned, and whether it has written events."""
         # Every delay() runs through here: take() and give() are spelled out for the usual case.
         connections = self.connections
         retries: Retries | None = None
@@ -382,9 +386,7 @@ class Database:
             connections.idle.append(tx)
             if connections.waiting:
                 connections.serve()
-            if has_events:
-                self.on_events()
-            return value
+            return value, has_events
 
     def _connect(self) -> Tx:
         return self.dialect.connect()
@@ -482,12 +484,6 @@ def _driver_error(error: BaseException) -> BaseException:
     """The driver's error behind a StoreUnavailable, else the error itself."""
     is_ours = isinstance(error, StoreUnavailable) and error.__cause__ is not None
     return (error.__cause__ or error) if is_ours else error
-
-
-def running_loop() -> Any:
-    """The event loop that runs in this thread, else None; imports nothing."""
-    events = sys.modules.get("asyncio.events")
-    return None if events is None else events._get_running_loop()
 
 
 _REPLACED = ErrorCode("a file that was replaced", ErrorKind.REPLACED)

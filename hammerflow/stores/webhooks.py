@@ -71,6 +71,7 @@ class WebhookTarget(NamedTuple):
     """What a delivery needs; never to be printed."""
 
     config: Mapping[str, Any]
+    app: str  # whose code declares it; empty: a row of the database alone
     generation: int  # another one after it was removed and added again
     is_paused: bool  # the sink is, by a person or by the restore of a backup
     is_enabled: bool
@@ -159,10 +160,10 @@ class Webhooks:
         row = self._database.first("webhook_target", name=name)
         if row is None:
             return None
-        config, created, sink_state, state, disabled_for, probe_in, rest_in, secret, old = row
+        config, app, created, sink_state, state, disabled_for, probe_in, rest_in, secret, old = row
         is_enabled = state == "enabled"
         return WebhookTarget(
-            json.loads(config), round(created * 1000), is_enabled and sink_state == "paused",
+            json.loads(config), app, round(created * 1000), is_enabled and sink_state == "paused",
             is_enabled, disabled_for or 0.0, probe_in, max(rest_in or 0.0, 0.0),
             [one for one in (secret, old) if one],
         )  # fmt: skip

@@ -41,8 +41,7 @@ def builtin_tasks(
         from hammerflow.sinks.webhook import WebhookCall, run_delivery  # imports ssl
 
         call = WebhookCall(name, generation, position, message, headers, body)
-        allowed = app.settings.webhook_allow_networks
-        return run_delivery(app.store, allowed, current_job().attempt, call)
+        return run_delivery(app.store, app.settings.bounds, current_job().attempt, call)
 
     return {
         f"{BUILTIN}collect": (collect, {}),

@@ -44,7 +44,7 @@ def main(given: Mapping[str, Any]) -> None:
         keeping = LogKeeping.of(settings.event_retention)
         runner = RelayRunner(
             store, source=settings.namespace, keeping=keeping, code=frozenset(given["code"]),
-            ring=notifier.ring, number=given["number"],
+            ring=notifier.ring, number=given["number"], bounds=settings.bounds,
         )  # fmt: skip
         store.database.on_events = RelayBell(notifier, also=runner.wake)
         opened.enter_context(contextlib.closing(listen_for_events(notifier, runner)))

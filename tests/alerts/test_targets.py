@@ -27,7 +27,9 @@ from hammerflow.alerts.targets import (
     target_of_text,
 )
 from hammerflow.errors import ConfigError
+from hammerflow.options.variables import CLOSED, Bounds
 from hammerflow.webhooks import verify
+from tests.sinks.receiver import LOCAL
 
 FIRED = {
     "rule": "queue_depth", "subject": "mail", "state": "fired", "severity": "critical",
@@ -235,6 +237,26 @@ def test_secrets_are_not_shown_and_may_be_variables(
     monkeypatch.setenv("HOOK_OF_TESTS", hook.url)
     send("c", "slack", config, DELIVERY)
     assert len(hook.got) == 1
+
+
+def test_a_target_that_no_code_declares_is_kept_in_bounds(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK_OF_TESTS", hook.url)
+    monkeypatch.setenv("HAMMERFLOW_SINK_HOOK", hook.url)
+    with pytest.raises(ConfigError, match="must not read the environment variable HOOK_OF_TESTS"):
+        send("c", "slack", {"url": "${HOOK_OF_TESTS}"}, DELIVERY, LOCAL)
+    for bounds in (CLOSED, Bounds(networks=["10.0.0.0/8"])):
+        with pytest.raises(TargetError, match=r"127\.0\.0\.1 is not on the public internet"):
+            send("c", "slack", {"url": hook.url}, DELIVERY, bounds)
+    assert hook.got == []
+    for url, bounds in (
+        (hook.url, LOCAL),
+        ("${HAMMERFLOW_SINK_HOOK}", LOCAL),
+        ("${HOOK_OF_TESTS}", LOCAL._replace(variables=["HOOK_OF_TESTS"])),
+    ):
+        send("c", "slack", {"url": url}, DELIVERY, bounds)
+    assert len(hook.got) == 3
 
 
 @pytest.mark.parametrize(

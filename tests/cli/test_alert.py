@@ -86,12 +86,15 @@ def test_a_target_from_add_to_remove(
     shop: Hammerflow, run: Run, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "nobody is told of alerts" in said(run, "alert", "targets")
-    monkeypatch.setenv("CHAT_HOOK", hook.url)
-    said(run, "alert", "add", "ops", "slack", "url=${CHAT_HOOK}")
+    monkeypatch.setenv("HAMMERFLOW_WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8")
+    monkeypatch.setenv("HAMMERFLOW_SINK_HOOK", hook.url)
+    refused = run("alert", "add", "ops", "slack", "url=${CHAT_HOOK}")
+    assert "must not read the environment variable CHAT_HOOK" in refused.err
+    said(run, "alert", "add", "ops", "slack", "url=${HAMMERFLOW_SINK_HOOK}")
     said(run, "alert", "add", "open", "slack", f"url={hook.url}")
     for form in (), ("--json",):
         shown = said(run, *form, "alert", "targets")
-        assert "${CHAT_HOOK}" in shown
+        assert "${HAMMERFLOW_SINK_HOOK}" in shown
         assert "s3cret" not in shown
     assert "has taken a test message" in said(run, "alert", "test", "ops")
     assert "sent by hammerflow alert test" in hook.body["text"]

@@ -50,8 +50,12 @@ def test_a_sink_from_add_to_remove(shop: Hammerflow, run: Run, tmp_path: Path) -
 def test_a_test_event_is_sent_and_no_secret_is_printed(
     embedded_shop: Hammerflow, run: Run, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HAMMERFLOW_WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8")
     monkeypatch.setenv("OPS_TOKEN", "s3cret-token")
     header = 'headers={"Authorization": "Bearer ${OPS_TOKEN}"}'
+    refused = run("sink", "add", "ops", "http", f"url={receiver.url}", header)
+    assert "must not read the environment variable OPS_TOKEN" in refused.err
+    monkeypatch.setenv("HAMMERFLOW_SINK_ENVIRONMENT", "OPS_TOKEN")
     said(run, "sink", "add", "ops", "http", f"url={receiver.url}", header)
     assert "has taken a test event" in said(run, "sink", "test", "ops")
     assert receiver.headers[0]["Authorization"] == "Bearer s3cret-token"

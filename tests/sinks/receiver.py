@@ -7,7 +7,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["Receiver"]
+from hammerflow.options.variables import Bounds
+
+__all__ = ["LOCAL", "Receiver"]
+
+#: What lets sinks that no code declares reach receivers of tests.
+LOCAL = Bounds(networks=("127.0.0.0/8",))
 
 
 class Receiver:

@@ -21,7 +21,7 @@ from hammerflow.sinks.base import Message, Refused, Report, SinkError
 from hammerflow.sinks.delivery import Delivery
 from hammerflow.sinks.jobs import job_id, report_of
 from hammerflow.stores.store import Store
-from tests.sinks.receiver import Receiver
+from tests.sinks.receiver import LOCAL, Receiver
 from tests.stores.kit import Desk, failed
 
 OK = Completed(None)
@@ -80,7 +80,8 @@ def add(
 
 
 def delivery(store: Store, name: str = "s") -> Delivery:
-    _made.append(Delivery(store, store.sinks.get(name), holder=worker_number(), source="shop"))
+    row = store.sinks.get(name)
+    _made.append(Delivery(store, row, holder=worker_number(), source="shop", bounds=LOCAL))
     return _made[-1]
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from hammerflow import guarded_http
 from hammerflow.alerts.posting import TargetError, post
+from hammerflow.errors import ConfigError
 from hammerflow.events.event import Event
+from hammerflow.options.variables import CLOSED, Bounds
 from hammerflow.sinks.base import Message, SinkError
 from hammerflow.sinks.http import HttpSink
+from hammerflow.sinks.registry import KINDS, kind_class, open_sink
+from tests.sinks.receiver import LOCAL
 from tests.support.misbehaving import SLOW, Server
 
 EVENT = Event(1, "job.completed", datetime(2026, 11, 27, tzinfo=UTC), "7")
@@ -50,7 +56,7 @@ def test_nothing_is_sent_to_what_gives_credentials_of_the_cloud(
         sink.send([MESSAGE])
     sink.close()
     with pytest.raises(TargetError, match="nothing is sent to 127.0.0.1"):
-        post(url, b"{}", {}, 5)
+        post(url, b"{}", {}, 5, None)
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254"])
@@ -70,3 +76,49 @@ def test_after_a_cut_the_next_batch_has_a_connection_of_its_own(server: Server) 
     for _ in range(2):
         assert sink.send([MESSAGE]).delivered == {MESSAGE.position}
     sink.close()
+
+
+def test_a_sink_that_no_code_declares_reaches_public_and_allowed_addresses(server: Server) -> None:
+    config = {"url": f"http://127.0.0.1:{server.port}/fine"}
+    for bounds in (CLOSED, Bounds(networks=["10.0.0.0/8"])):
+        sink = open_sink("ops", "http", config, bounds)
+        sink.open()
+        with pytest.raises(SinkError, match=r"127\.0\.0\.1 is not on the public internet"):
+            sink.send([MESSAGE])
+        sink.close()
+    assert server.requests == []
+    for allowed in (None, LOCAL):
+        sink = open_sink("ops", "http", config, allowed)
+        sink.open()
+        assert sink.send([MESSAGE]).delivered == {MESSAGE.position}
+        sink.close()
+
+
+def test_an_address_that_was_checked_is_the_one_that_is_reached(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([["93.184.216.34"], ["127.0.0.1"]])
+
+    def resolve(host: str, port: int, **_: object) -> list[Any]:
+        return [(socket.AF_INET, 1, 6, "", (address, port)) for address in next(answers)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    config = {"url": f"http://rebinding.example:{server.port}/fine", "timeout": 0.2}
+    sink = open_sink("ops", "http", config, CLOSED)
+    sink.open()
+    for words in ("no whole answer|OSError|Error", "is not on the public internet"):
+        with pytest.raises(SinkError, match=words):
+            sink.send([MESSAGE])
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {"none", "log", "hook"}))
+def test_a_row_names_no_variable_of_others(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the option, and however deep."""
+    monkeypatch.setenv("DATABASE_PASSWORD", "s3cret")
+    names = [option.name for option in kind_class(kind).OPTIONS]
+    for name in names:
+        for value in ("${DATABASE_PASSWORD}", {"X": "a ${DATABASE_PASSWORD}"}):
+            with pytest.raises(ConfigError) as caught:
+                open_sink("ops", kind, {name: value}, CLOSED)
+            assert "must not read the environment variable DATABASE_PASSWORD" in str(caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from hammerflow import Hammerflow
+from hammerflow.admin.webhooks import try_webhook
 from hammerflow.errors import ConfigError
 from hammerflow.events.filter import EventFilter
 from hammerflow.stores.cluster_metrics import ClusterMetrics
@@ -410,19 +412,19 @@ def test_a_variable_that_is_not_set_is_a_failure_that_the_log_tells(
     desk: Desk, app: Hammerflow, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new, old = new_secret(), new_secret()
-    add(desk, app, endpoint.url, secret="${HOOK_NEW},${HOOK_OLD}")
+    add(desk, app, endpoint.url, secret="${HAMMERFLOW_SINK_NEW},${HAMMERFLOW_SINK_OLD}")
     fail_jobs(desk)
     drain(app)
     [row] = desk.store.webhooks.deliveries("ops", 10)
-    assert row.error == "the webhook ops needs the environment variable HOOK_NEW"
-    monkeypatch.setenv("HOOK_NEW", new)
-    monkeypatch.setenv("HOOK_OLD", "hunter2")
+    assert row.error == "the webhook ops needs the environment variable HAMMERFLOW_SINK_NEW"
+    monkeypatch.setenv("HAMMERFLOW_SINK_NEW", new)
+    monkeypatch.setenv("HAMMERFLOW_SINK_OLD", "hunter2")
     due_now(desk)
     drain(app)
     [row, _] = desk.store.webhooks.deliveries("ops", 10)
     assert "must be whsec_" in row.error
     assert "hunter2" not in row.error
-    monkeypatch.setenv("HOOK_OLD", old)
+    monkeypatch.setenv("HAMMERFLOW_SINK_OLD", old)
     due_now(desk)
     drain(app)
     [(headers, body)] = endpoint.got
@@ -430,6 +432,26 @@ def test_a_variable_that_is_not_set_is_a_failure_that_the_log_tells(
         verify(secret, headers, body)
     [job] = app.jobs(task=DELIVER)
     assert new[6:] not in f"{job} {app.job(job.id)}"
+
+
+@pytest.mark.parametrize("owner", ["", "hooked"])
+def test_an_endpoint_that_no_code_declares_reads_no_variable_of_others(
+    embedded_desk: Desk, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, owner: str
+) -> None:
+    desk = embedded_desk
+    monkeypatch.setenv("DATABASE_PASSWORD", "s3cret")
+    url, filters = f"{endpoint.url}?${{DATABASE_PASSWORD}}", EventFilter.of(kinds=["job.failed"])
+    allowed = ["127.0.0.0/8"]
+    with closing(Hammerflow("hooked", database=desk.url, webhook_allow_networks=allowed)) as app:
+        desk.store.sinks.put("ops", "webhook", {"url": url}, filters, app=owner)
+        app.store.names.outbox.refresh()
+        fail_jobs(desk)
+        drain(app)
+        assert len(endpoint.got) == bool(owner)
+        _, made = try_webhook(desk.store, "ops", app.settings)
+    assert len(endpoint.got) == 2 * bool(owner)
+    for error in made.error, desk.store.sinks.get("ops").reason:
+        assert ("must not read the environment variable" in error) == (not owner)
 
 
 def test_the_binary_form_has_the_attributes_in_headers(

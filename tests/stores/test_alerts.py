@@ -22,7 +22,7 @@ from hammerflow.stores.diagnostics import Diagnostics
 from hammerflow.stores.statistics import MINUTE
 from hammerflow.stores.store import Store
 from hammerflow.stores.webhooks import WebhookAttempt
-from tests.sinks.receiver import Receiver
+from tests.sinks.receiver import LOCAL, Receiver
 from tests.stores.kit import Desk, desk_at, failed
 from tests.stores.schedule_kit import Beat
 
@@ -399,7 +399,7 @@ def due_now(desk: Desk) -> None:
 def test_a_message_is_sent_once_by_several_and_again_after_a_failure(desk: Desk) -> None:
     hooks = hooks_of(desk, "ops", "down")
     hooks["down"].answers += [500]
-    one, two = (AlertSender(desk.store, namespace="shop") for _ in range(2))
+    one, two = (AlertSender(desk.store, namespace="shop", bounds=LOCAL) for _ in range(2))
     park_one(desk)
     evaluate(alerter(desk.store))
     with ThreadPoolExecutor(2) as threads:
@@ -419,7 +419,7 @@ def test_a_message_is_sent_once_by_several_and_again_after_a_failure(desk: Desk)
 
 def test_what_a_killed_process_was_sending_is_sent_again_in_order(desk: Desk) -> None:
     hooks = hooks_of(desk, "ops")
-    sender, judge = AlertSender(desk.store, namespace="shop"), alerter(desk.store)
+    sender, judge = AlertSender(desk.store, namespace="shop", bounds=LOCAL), alerter(desk.store)
     set_rule(desk, "jobs_parked", clear=0)
     park_one(desk)
     evaluate(judge)

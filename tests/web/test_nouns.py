@@ -108,6 +108,19 @@ def test_a_sink_is_added_paused_rewound_and_removed(admin: httpx.Client, busy: H
     assert "sink shut has not taken it" in tested.json()["detail"]
     for unsafe in ({"kind": "webhook"}, {"kind": "os:system"}, {"kind": "http", "config": {}}):
         assert admin.put("/api/sinks/other", json=unsafe).status_code == 422
+    stolen = "${HAMMERFLOW_DATABASE_URL}"
+    for path, body in (
+        (
+            "sinks/other",
+            {"kind": "http", "config": {"url": "http://x.y/", "headers": {"X": stolen}}},
+        ),
+        ("sinks/other", {"kind": "http", "config": {"url": f"http://x.y/{stolen}"}}),
+        ("webhooks/other", {"url": f"http://x.y/{stolen}"}),
+        ("alert-targets/other", {"kind": "slack", "config": {"url": stolen}}),
+    ):
+        refused = admin.put(f"/api/{path}", json=body)
+        assert refused.status_code == 422, body
+        assert "must not read the environment variable" in refused.json()["detail"]
     file = {"kind": "file", "config": {"path": "/tmp/hammerflow-events"}}
     assert admin.put("/api/sinks/other", json=file).status_code == 403
     admin.delete("/api/sinks/audit").raise_for_status()

@@ -13,6 +13,7 @@ from msgspec import Meta
 from hammerflow.admin.alerts import alert_json, rule_json, target_json, try_target
 from hammerflow.alerts.rules import KINDS, check_rule
 from hammerflow.alerts.targets import check_target
+from hammerflow.options.variables import check_variables
 from hammerflow.web.access import Role
 from hammerflow.web.problems import RequestRefused
 from hammerflow.web.routes.sinks import TestTaken, tested
@@ -226,6 +227,7 @@ def put_alert_target(call: ApiCall[Nothing, AlertTargetBody]) -> AlertTargetShow
     """Name who is told of alerts, or change it."""
     alerts, name, body = call.backend.store.alerts, call.path["target"], call.body
     config = check_target(body.kind, body.config)
+    check_variables(f"the alert target {name}", config, call.backend.settings.bounds)
     alerts.put("target", name, body.kind, config, by=call.who.name)
     return _target(call)
 
@@ -260,7 +262,7 @@ def resume_alert_target(call: ApiCall[Nothing, None]) -> AlertTargetShown:
 def test_alert_target(call: ApiCall[Nothing, None]) -> TestTaken:
     """Send a test message to a target, from the server; 409 says why it took none."""
     name, backend = _target(call).name, call.backend
-    return tested(call, lambda: try_target(backend.store, name, backend.settings.namespace))
+    return tested(call, lambda: try_target(backend.store, name, backend.settings))
 
 
 _RULE, _TARGET = "/api/alert-rules/{rule}", "/api/alert-targets/{target}"

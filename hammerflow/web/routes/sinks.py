@@ -14,6 +14,7 @@ from hammerflow.admin.sinks import named_sink_json, parked_json, sink_json, try_
 from hammerflow.admin.sinks import resume_sink as resume_sink_by_name
 from hammerflow.errors import ConfigError, HammerflowError
 from hammerflow.events.filter import EventFilter
+from hammerflow.options.variables import check_variables
 from hammerflow.sinks.registry import check_config, code_of, open_sink
 from hammerflow.web.access import Role
 from hammerflow.web.backend import app_of
@@ -174,6 +175,7 @@ def put_sink(call: ApiCall[Nothing, SinkBody]) -> SinkShown:
     config = check_config(body.kind, body.config)
     if config.get("include"):
         refuse_unseen(call, "send them to nobody")
+    check_variables(f"the sink {name}", config, call.backend.settings.bounds)
     if "${" not in str(config):
         open_sink(name, body.kind, config)  # it checks what the kind needs
     store.sinks.put(
@@ -260,8 +262,7 @@ def test_sink(call: ApiCall[Nothing, None]) -> TestTaken:
     backend, name = call.backend, _name(call)
     app = app_of(backend)
     declared = frozenset() if app is None else app.sinks.code()
-    source = backend.settings.namespace
-    return tested(call, lambda: try_sink(backend.store, name, source, declared))
+    return tested(call, lambda: try_sink(backend.store, name, backend.settings, declared))
 
 
 def tested(call: ApiCall[Any, Any], send: Callable[[], dict[str, Any]]) -> TestTaken:

@@ -23,6 +23,7 @@ from hammerflow.admin.webhooks import (
     webhooks_json,
 )
 from hammerflow.options.checks import NAME_CHECK
+from hammerflow.options.variables import check_variables
 from hammerflow.sinks.registry import check_config
 from hammerflow.stores.events import EventLog
 from hammerflow.web.access import Role
@@ -149,6 +150,7 @@ def _put(call: ApiCall[Any, Any], name: str) -> WebhookWithSecret:
         refuse_unseen(call, "send them to nobody")
     given = {"url": body.url, **({"include": [*body.include]} if body.include else {})}
     config, wanted = check_config("webhook", given), filter_of_body(body.filters)
+    check_variables(f"the webhook {name}", config, call.backend.settings.bounds)
     name = NAME_CHECK(name, "the name of a webhook")
     _, secret = put_webhook(store, name, config, wanted, by=call.who.name, position=body.position)
     fields = _told(call, named_webhook_json(store, name))

@@ -34,7 +34,7 @@ class WorkerAlerts:
             store, lease=settings.lease, statistics=settings.statistics,
             path=settings.url.database if settings.url.dialect == "sqlite" else "",
         )  # fmt: skip
-        self._sender = AlertSender(store, namespace=settings.namespace)
+        self._sender = AlertSender(store, namespace=settings.namespace, bounds=settings.bounds)
         self._sending = ServiceRunner("alert sender", [self._sender], status)
         self._is_sending = False
         self._alerter = Alerter(

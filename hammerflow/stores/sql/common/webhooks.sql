@@ -9,7 +9,7 @@ WHERE s.kind = 'webhook'
 ORDER BY s.name
 
 -- name: webhook_target
-SELECT s.config, s.created_at, s.state, w.state, {epoch} - w.disabled_at, w.probe_at - {epoch}, w.rest_until - {epoch},
+SELECT s.config, s.app, s.created_at, s.state, w.state, {epoch} - w.disabled_at, w.probe_at - {epoch}, w.rest_until - {epoch},
        w.secret, CASE WHEN w.old_until > {epoch} THEN w.old_secret END
 FROM {sinks} s
 JOIN {webhooks} w ON w.name = s.name
