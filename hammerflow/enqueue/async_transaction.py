@@ -20,7 +20,7 @@ from hammerflow.enqueue import transaction
 from hammerflow.enqueue.transaction import Around, OpenTransaction, entered, waited_too_long
 from hammerflow.errors import HammerflowError, StoreUnavailable
 from hammerflow.results.threads import Call, ThreadPool
-from hammerflow.stores.database import running_loop
+from hammerflow.stores.connections import running_loop
 from hammerflow.stores.retries import RETRY_SECONDS
 
 if TYPE_CHECKING:
