@@ -54,6 +54,11 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "it is due at {run_at}, as its body has raised Snooze",
         "wait, or run: hammerflow job cancel {id}",
     ),
+    "due": (
+        "it has been due since {run_at}, and the next round of a worker makes it ready",
+        "wait some seconds",
+    ),
+    "moving": ("what it waited for has just ended", "ask again"),
     "app_paused": (
         "the app has been paused since {since}[ by {by}][ ({reason})]",
         "run: hammerflow app resume",

@@ -108,8 +108,13 @@ Probe = Callable[[_Case], Iterator[Explanation]]
 
 def _reasons(store: Store, job: Job, lease: float) -> Iterator[Explanation]:
     case = _Case(store, job, lease)
+    is_alone = True
     for probe in _PROBES.get(job.state, (_ended,)):
-        yield from probe(case)
+        for found in probe(case):
+            is_alone = False
+            yield found
+    if is_alone:
+        yield from _ELSE.get(job.state, _moving)(case)
 
 
 def _paused_workflow(case: _Case) -> Iterator[Explanation]:
@@ -142,6 +147,8 @@ def _dependencies(case: _Case) -> Iterator[Explanation]:
 
 def _due_time(case: _Case) -> Iterator[Explanation]:
     job = case.job
+    if job.run_at is not None and job.run_at.timestamp() <= case.store.clock():
+        return
     match case.place[1]:
         case "retry":
             attempts = {"attempt": job.attempt, "next_attempt": job.attempt + 1}
@@ -231,10 +238,17 @@ def _expiry(case: _Case) -> Iterator[Explanation]:
         yield case.found("expired_ready", expires_at=expires_at)
 
 
+def _due(case: _Case) -> Iterator[Explanation]:
+    yield case.found("due", run_at=case.job.run_at)
+
+
+def _moving(case: _Case) -> Iterator[Explanation]:
+    """What it waited for has ended since it was read."""
+    yield case.found("moving")
+
+
 def _position(case: _Case) -> Iterator[Explanation]:
     """Every condition is met: it waits for its turn."""
-    if any(True for probe in _CLAIM for _ in probe(case)):
-        return
     job, queues = case.job, case.store.queues
     ahead = queues.ahead(job.queue, job.priority, job.id.bytes, most=_MOST_AHEAD)
     running = sum(map(case.store.workers.running, case.serving))
@@ -351,7 +365,9 @@ _CLAIM: Sequence[Probe] = (_pauses, _workers, _limits, _expiry)
 _PROBES: Mapping[JobState, Sequence[Probe]] = {
     JobState.WAITING: (_paused_workflow, _dependencies),
     JobState.SCHEDULED: (_due_time, *_CLAIM),
-    JobState.READY: (*_CLAIM, _position),
+    JobState.READY: _CLAIM,
     JobState.RUNNING: (_lost_worker, _stop_asked, _place_of_run),
     JobState.PARKED: (_parked,),
 }
+#: What is so where none of these finds anything.
+_ELSE: Mapping[JobState, Probe] = {JobState.SCHEDULED: _due, JobState.READY: _position}

@@ -114,9 +114,23 @@ def _value(
     for parameter in bound.signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
             values |= values.pop(parameter.name)
-    if None in (values.get(name) for name in _names(rule)):
-        return None
-    return rule.format_map(values)
+    return _PARTS.vformat(rule, (), values)
+
+
+class _Parts(string.Formatter):
+    """Refuses parts of a key that are missing, or whose text would differ from call to call."""
+
+    def convert_field(self, value: Any, conversion: Any) -> Any:
+        kind = type(value)
+        if value is None:
+            raise ValueError("a part of it is None")
+        has_none = (kind.__str__, kind.__repr__) == (object.__str__, object.__repr__)
+        if has_none or callable(value):
+            raise ValueError(f"its part of type {kind.__name__} has no text")
+        return super().convert_field(value, conversion)
+
+
+_PARTS = _Parts()
 
 
 def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:

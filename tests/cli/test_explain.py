@@ -135,6 +135,26 @@ def later(app: Hammerflow) -> Job:
     return a_job(app, delay=3600)
 
 
+def overdue(app: Hammerflow) -> Job:
+    """Due, and no worker has made it ready."""
+    job = a_job(app, delay=3600)
+    with desk_at(app.settings.database) as desk:
+        desk.elapse(7200)
+    app.store.workers.beat(WORKER)
+    return app.job(job.id)
+
+
+def overdue_alone(app: Hammerflow) -> Job:
+    job = overdue(app)
+    app.store.workers.leave(WORKER)
+    return job
+
+
+def promote(app: Hammerflow) -> None:
+    serve_all(app)
+    app.store.jobs.promote()
+
+
 def retrying(app: Hammerflow) -> Job:
     job = a_job(app)
     settle(app, claim(app), Retrying(3600.0, FAILURE))
@@ -385,6 +405,8 @@ CASES: list[tuple[Prepare, str, str, Remove]] = [
     (unknown, "task_unknown", "no live worker has registered its task shop.add", serve_all),
     (elsewhere, "no_worker_for_both", "do not serve its queue default", serve_all),
     (later, "due_later", "is scheduled: it is due at 20", elapse),
+    (overdue, "due", "is scheduled: it has been due since 20", promote),
+    (overdue_alone, "no_worker", "is scheduled: no worker is alive", promote),
     (retrying, "retry_later", "attempt 1 has failed: shop.errors.AlbumMissing: no such", elapse),
     (snoozing, "snoozed", "as its body has raised Snooze", elapse),
     (full, "limit_full", "1 of 1 jobs of its limit task:shop.add run: ", lift),
@@ -481,6 +503,13 @@ def test_broken_surroundings_are_told(
     job = prepare(shop)
     assert explain(shop.store, job, lease=30).kind == kind
     assert words in run("explain", job.id).out
+
+
+def test_a_job_that_has_just_moved_is_explained_as_well(shop: Hammerflow) -> None:
+    job = dependent(shop)
+    complete(shop)
+
+    assert explain(shop.store, job, lease=30).says == "what it waited for has just ended"
 
 
 def test_the_first_reason_is_told_and_the_others_are_listed(

@@ -68,6 +68,30 @@ def test_a_call_without_a_key_is_refused(app: Hammerflow, rule: Any) -> None:
     assert not app.jobs()
 
 
+@pytest.mark.parametrize("option", ["limit_key", "fair_by"])
+@pytest.mark.parametrize(
+    ("rule", "order", "words"),
+    [
+        ("order", None, "a part of it is None"),
+        ("{order[customer]}", {"customer": None}, "a part of it is None"),
+        ("{order[customer]!s}", {"customer": None}, "a part of it is None"),
+        ("{order[customer]}", {}, "KeyError: 'customer'"),
+        ("{order.upper}", "x", "its part of type builtin_function_or_method has no text"),
+    ],
+)
+def test_a_key_with_a_part_that_is_missing_is_refused(
+    app: Hammerflow, option: str, rule: str, order: Any, words: str
+) -> None:
+    rules: Any = {option: rule}
+
+    @app.task(max_concurrency=1, name="t", **rules)
+    def work(order: Any) -> None: ...
+
+    with pytest.raises(ConfigError, match=f"{option} failed for this call: .*{words}"):
+        work.delay(order)
+    assert not app.jobs()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
