@@ -192,7 +192,7 @@ def _conflicts(store: Store, jobs: Sequence[Job]) -> Iterator[tuple[bytes, str]]
     for at in range(0, len(jobs), _PAGE):
         page = jobs[at : at + _PAGE]
         keys = store.dead_letters.keys_of([job.id.bytes for job in page])
-        taken |= store.dead_letters.holders(keys.values())
+        taken |= store.unique_keys.holders(keys.values())
         for job in page:
             if job.state not in (*_DEAD, JobState.CANCELLED, JobState.SKIPPED):
                 yield job.id.bytes, f"job {job.id} is {job.state}"

@@ -114,9 +114,3 @@ class DeadLetters(Verbs):
             for job_id, _, key, _, flags in rows
             if key is not None and not flags & RowFlags.FREED_AT_START
         }
-
-    def holders(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """The jobs that hold these unique keys."""
-        wanted = sorted(set(keys))
-        rows = self._database.rows("unique_holders", ukeys=wanted) if wanted else []
-        return {key: job_id for key, job_id, *_ in rows}

@@ -343,7 +343,7 @@ def _holder(case: _Case) -> uuid.UUID | None:
     """The job that holds the unique key that this one would need to run again."""
     letters, own = case.store.dead_letters, case.job.id.bytes
     key = letters.keys_of([own]).get(own)
-    holder = None if key is None else letters.holders([key]).get(key)
+    holder = None if key is None else case.store.unique_keys.holders([key]).get(key)
     return None if holder in (None, own) else uuid.UUID(bytes=holder)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hammerflow.stores.database import Database
 
 __all__ = ["UniqueKeys"]
@@ -15,4 +17,9 @@ class UniqueKeys:
 
     def holder(self, text: str) -> bytes | None:
         """The id of the job that holds this key."""
-        return next(iter(self._database.column("unique_holder", ukey=text)), None)
+        return self.holders([text]).get(text)
+
+    def holders(self, texts: Iterable[str]) -> dict[str, bytes]:
+        """The ids of the jobs that hold these keys."""
+        wanted = sorted(set(texts))
+        return dict(self._database.rows("unique_held", ukeys=wanted)) if wanted else {}

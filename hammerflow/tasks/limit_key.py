@@ -121,11 +121,11 @@ class _Parts(string.Formatter):
     """Refuses parts of a key that are missing, or whose text would differ from call to call."""
 
     def convert_field(self, value: Any, conversion: Any) -> Any:
-        kind = type(value)
+        kind: Any = type(value)
         if value is None:
             raise ValueError("a part of it is None")
-        has_none = (kind.__str__, kind.__repr__) == (object.__str__, object.__repr__)
-        if has_none or callable(value):
+        has_text = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
+        if not has_text or callable(value):
             raise ValueError(f"its part of type {kind.__name__} has no text")
         return super().convert_field(value, conversion)
 

@@ -247,6 +247,27 @@ def test_within_bounds_how_long_a_key_is_held(app: Hammerflow) -> None:
     assert sync.delay(1).id == second.id
 
 
+def test_a_key_whose_time_is_over_holds_up_no_replay(app: Hammerflow) -> None:
+    rule = UniqueKey(on_conflict="return_existing", within=timedelta(minutes=1))
+
+    @app.task(unique=rule, max_attempts=1)
+    def sync(customer: int) -> None:
+        raise ValueError(customer)
+
+    first = sync.delay(1)
+    drain(app)
+    second = sync.delay(1)
+    with pytest.raises(HammerflowError, match="is held by job"):
+        first.retry()
+    assert f"once job {second.id}, which holds its unique key" in first.explain()
+    _shift_keys(app, 61)
+    assert "once job" not in first.explain()
+    first.retry()
+    assert sync.delay(1).id == first.id
+    second.cancel()
+    assert sync.delay(1).id == first.id
+
+
 def _shift_keys(app: Hammerflow, seconds: float) -> None:
     """Let time pass for the keys."""
     expression = {
@@ -283,6 +304,34 @@ def test_a_replaced_call_keeps_its_job_and_runs_with_the_last_arguments(app: Ham
     assert [result.get(timeout=0) for result in listed] == [[8, 2, False]] * 2 + [[7, 4, False]]
     assert [result.is_new for result in listed] == [True, False, False]
     assert len(app.jobs()) == 2
+
+
+def test_a_replaced_call_is_limited_and_takes_turns_by_its_last_arguments(app: Hammerflow) -> None:
+    options: dict[str, Any] = {"max_concurrency": 1, "limit_key": "owner"}
+
+    @app.task(
+        name="both", unique=UniqueKey("item", on_conflict="replace"), fair_by="owner", **options
+    )
+    def both(item: int, owner: str) -> str:
+        return owner
+
+    @app.task(name="one", unique=UniqueKey("item", on_conflict="replace"), **options)
+    def one(item: int, owner: str) -> str:
+        return owner
+
+    for task in (both, one):
+        ready, later = task.delay(1, "ann"), task.options(delay=60).delay(2, "ann")
+        Workflow("w").add(task.s(3, "ann")).then(task.si(4, "ann")).enqueue()
+        (waiting,) = app.jobs(state=JobState.WAITING)
+        (bulk, _) = app.enqueue_many([task.s(5, "ann"), task.s(5, "bob")])
+        for item in (1, 2, 4):
+            assert not task.delay(item, "bob").is_new
+        fair = "bob" if task is both else None
+        for job in (ready, later, waiting, bulk):
+            assert app.store.limits.keys(job.id.bytes) == ("bob", fair)
+        drain(app)
+    owners = [app.result(job.id).get(timeout=0) for job in app.jobs(state=JobState.COMPLETED)]
+    assert sorted(owners) == ["ann"] * 2 + ["bob"] * 8
 
 
 def test_a_running_job_is_not_replaced(app: Hammerflow) -> None:

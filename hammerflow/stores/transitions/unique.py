@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.errors import HammerflowError, NotUnique
 from hammerflow.jobs.job import NewJob
+from hammerflow.jobs.limit import key_id, order_of, order_of_lane
 from hammerflow.jobs.unique import HeldKey
 from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import ReadyRow, Row, scheduled_row
@@ -40,7 +41,11 @@ def retake_keys(tx: Tx, keys: Iterable[tuple[str | None, bytes]]) -> None:
     Raises:
         HammerflowError: another job holds one of them.
     """
-    for key, _, holder in take_keys(tx, keys):
+    held = take_keys(tx, keys)
+    if held:  # perhaps for a time that is over
+        tx.run("unique_drop", ukeys=sorted({key for key, _, _ in held}))
+        held = take_keys(tx, [(key, job_id) for key, job_id, _ in held])
+    for key, _, holder in held:
         raise HammerflowError(
             f"the unique key {key!r} is held by job {uuid.UUID(bytes=holder)}: "
             "cancel that one first, or wait for its end"
@@ -90,7 +95,8 @@ def _latest(first: NewJob, job: NewJob) -> NewJob:
     """The first of two equal calls of one insert, as the second one has it."""
     return first._replace(
         args=job.args, options=job.options, headers=job.headers, delay=job.delay, eta=job.eta,
-        expires=job.expires, expires_at=job.expires_at,
+        expires=job.expires, expires_at=job.expires_at, limit_id=job.limit_id,
+        limit_key=job.limit_key, fair_key=job.fair_key,
     )  # fmt: skip
 
 
@@ -192,18 +198,37 @@ class _Conflicts:
             "job_new_call", id=holder.job_id, args=job.args, options=job.options,
             headers=job.headers, expires_at=expires_at, expires=job.expires,
         )  # fmt: skip
+        old, row = row, self._in_its_lane(job, row)
         if table not in ("scheduled", "ready"):
+            if row != old:
+                self._tx.run(
+                    f"move_{table}", id=holder.job_id, queue_id=row[1], priority_order=row[2]
+                )
             return
         delay = job.delay
         if delay is not None and holder.left is not None:
             delay = max(0.0, min(delay, holder.left))
-        lane = {"queue_id": row[1], "priority_order": row[2]} if table == "ready" else {}
+        lane = {"queue_id": old[1], "priority_order": old[2]} if table == "ready" else {}
         self._tx.run(f"drop_{table}", id=holder.job_id, **lane)
         if delay or job.eta is not None:
             eta = None if job.eta is None else time(job.eta)
             self._tx.many("scheduled_insert", [scheduled_row(row[:6], "delay", delay, eta)])
         else:
             self._unit.make_ready([ReadyRow(*row[:6])])
+
+    def _in_its_lane(self, job: NewJob, row: Row) -> Row:
+        """The row of a holder in the lane of a later call, whose arguments may have other keys."""
+        lane, task_id, limit_key, fair_key = self._tx.rows("job_keys", id=row[0])[0]
+        if lane is None or job.limit_id is None:
+            return row
+        job = job._replace(priority=4 - order_of_lane(lane))
+        keys = {"limit_key": limit_key, "fair_key": fair_key}
+        if lane != order_of(job._replace(limit_id=key_id(task_id, limit_key or ""), **keys)):
+            return row  # that of a batch
+        if (new := order_of(job)) != lane:
+            keys = {"limit_key": job.limit_key, "fair_key": job.fair_key}
+            self._tx.run("job_set_lane", id=row[0], lane=new, **keys)
+        return (*row[:2], new, *row[3:])
 
     def _state(self, job_id: bytes) -> str:
         rows = self._tx.rows("state_of", id=job_id)

@@ -54,10 +54,11 @@ SELECT ukey, job_id
 FROM {unique_keys}
 WHERE ukey IN (:ukeys*text)
 
--- name: unique_holder
-SELECT job_id
+-- Who holds these keys now, for views.
+-- name: unique_held
+SELECT ukey, job_id
 FROM {unique_keys}
-WHERE ukey = :ukey::text
+WHERE ukey IN (:ukeys*text)
   AND (until IS NULL OR until > {now})
 
 -- name: unique_release

@@ -219,6 +219,11 @@ UPDATE {jobs}
 SET lane = :lane::bigint, limit_key = '', flags = flags | 64
 WHERE id IN (:ids*uuid)
 
+-- name: job_set_lane
+UPDATE {jobs}
+SET lane = :lane::bigint, limit_key = :limit_key::text, fair_key = :fair_key::text
+WHERE id = :id::uuid
+
 -- name: job_lanes
 SELECT id, lane
 FROM {jobs} {by_primary}

@@ -63,6 +63,12 @@ FROM {unique_keys} FORCE INDEX (PRIMARY)
 WHERE ukey IN (:ukeys*text)
 FOR UPDATE
 
+-- name: unique_held
+SELECT CONVERT(ukey USING utf8mb4), job_id
+FROM {unique_keys} FORCE INDEX (PRIMARY)
+WHERE ukey IN (:ukeys*text)
+  AND (until IS NULL OR until > {now})
+
 -- name: unique_release
 DELETE /*+ INDEX({unique_keys} PRIMARY) */ /*M! {unique_keys} */
 FROM {unique_keys} /*M! FORCE INDEX (PRIMARY) */
