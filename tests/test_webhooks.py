@@ -6,14 +6,15 @@ import base64
 import hashlib
 import hmac
 import json
+import sys
 import time
 from datetime import UTC, datetime
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from hammerflow import ConfigError, WebhookInvalid
-from hammerflow.webhooks import check_secret, new_secret, sign, verify
+from hammerflow import ConfigError, WebhookInvalid, ed25519
+from hammerflow.webhooks import check_secret, new_key_pair, new_secret, sign, verify
 
 BODY = '{"type":"job.completed","data":{"name":"Jürgen"}}'.encode()
 
@@ -188,3 +189,69 @@ def test_the_signature_is_an_hmac_over_id_time_and_body() -> None:
     digest = hmac.new(key, b"evt_1.1700000000." + BODY, hashlib.sha256).digest()
 
     assert sign([secret], "evt_1", 1_700_000_000, BODY) == "v1," + base64.b64encode(digest).decode()
+
+
+def test_a_key_pair_signs_what_only_its_private_half_can() -> None:
+    pair, other, secret = new_key_pair(), new_key_pair(), new_secret()
+    assert check_secret(pair.private) == pair.private
+    headers = signed([pair.private])
+    assert headers["webhook-signature"].startswith("v1a,")
+    for known in (pair.public, [other.public, pair.public], [secret, pair.public]):
+        verify(known, headers, BODY)
+    both = signed([secret, pair.private])
+    verify(secret, both, BODY)
+    verify(pair.public, both, BODY)
+    for wrong in (other.public, secret):
+        with pytest.raises(WebhookInvalid, match="no signature of the webhook fits"):
+            verify(wrong, headers, BODY)
+    for name, value in (
+        ("webhook-id", "msg_2"),
+        ("webhook-timestamp", str(int(headers["webhook-timestamp"]) - 1)),
+        ("webhook-signature", headers["webhook-signature"].replace("v1a,", "v1,")),
+        ("webhook-signature", "v1a,AAAA v1a,%% v1a"),
+    ):
+        with pytest.raises(WebhookInvalid):
+            verify(pair.public, {**headers, name: value}, BODY)
+    with pytest.raises(WebhookInvalid):
+        verify(pair.public, headers, BODY + b" ")
+    with pytest.raises(WebhookInvalid, match=r"was signed 40\d seconds ago"):
+        verify(pair.public, signed([pair.private], age=400), BODY)
+
+
+def test_a_public_key_is_never_taken_for_a_secret() -> None:
+    """Whoever knows it could sign with it."""
+    pair = new_key_pair()
+    forged = signed([pair.public.replace("whpk_", "whsec_")])
+    with pytest.raises(WebhookInvalid):
+        verify(pair.public, forged, BODY)
+    with pytest.raises(ConfigError):
+        sign([pair.public], "msg_1", 1, BODY)
+    with pytest.raises(ConfigError):
+        verify(pair.private, signed([pair.private]), BODY)
+
+
+def test_signatures_are_those_of_rfc_8032() -> None:
+    """The first vector of its section 7.1."""
+    seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+    public = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+    private = "whsk_" + base64.b64encode(seed).decode()
+    assert ed25519.public_of(private) == "whpk_" + base64.b64encode(public).decode()
+    assert ed25519.public_of("whsk_" + base64.b64encode(seed + public).decode())
+    made = ed25519.signature(private, b"")
+    assert made.hex().startswith("e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155")
+
+
+@pytest.mark.parametrize(
+    "text", ["whsk_", "whsk_AAAA", "whsk_%%%", "whsk_" + "A" * 86 + "==", "whsk_s3cret\u00e9"]
+)
+def test_a_malformed_private_key_is_not_told(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_secret(text)
+    assert "32 or 64 bytes" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_keys_need_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
+    with pytest.raises(ConfigError, match=r"pip install 'hammerflow\[webhooks\]'"):
+        new_key_pair()

@@ -22,7 +22,7 @@ from hammerflow.sinks.registry import shown_config
 from hammerflow.sinks.webhook import WebhookCall, WebhookSink, attempt_delivery
 from hammerflow.stores.store import Store
 from hammerflow.stores.webhooks import WEBHOOK_QUEUE, LoggedDelivery, Webhook
-from hammerflow.webhooks import new_secret
+from hammerflow.webhooks import is_private, new_key_pair, new_secret
 
 __all__ = [
     "delivery_json", "events_again", "named_webhook_json", "put_webhook", "remove_webhook",
@@ -79,16 +79,18 @@ def delivery_json(one: LoggedDelivery) -> dict[str, Any]:
 
 def put_webhook(
     store: Store, name: str, config: Mapping[str, Any], wanted: EventFilter, *, by: str,
-    position: int | None,
+    position: int | None, signature: str = "hmac",
 ) -> tuple[bool, str | None]:  # fmt: skip
     """Add an endpoint, or change its URL and filter.
 
     Args:
         config: options of a sink of the kind webhook, checked.
         position: where a new one begins; None: behind the last event.
+        signature: of a new one: ``hmac`` or ``ed25519``.
 
     Returns:
-        Whether anything has changed, and the secret of a new one, which nobody can read again.
+        Whether anything has changed, and what the receiver of a new one needs: its secret, which
+        nobody can read again, or its public key.
 
     Raises:
         ConfigError: the name is that of another sink.
@@ -96,17 +98,31 @@ def put_webhook(
     for row in store.sinks.list():
         if row.name == name and row.kind != "webhook":
             raise ConfigError(f"there is a sink {name!r} of kind {row.kind} already")
+    secret, shown = _secret_of(signature)
     is_new = name not in {hook.name for hook in store.webhooks.list()}
     changed = store.sinks.put(name, "webhook", config, wanted, by=by, position=position)
     if not is_new:
         return changed, None
-    secret = new_secret()
     store.webhooks.rotate(name, secret, overlap=0.0)
-    return changed, secret
+    return changed, shown
 
 
-def rotate_secret(store: Store, name: str) -> str:
-    """Make another secret; for 24 hours the old one signs as well.
+def _secret_of(signature: str) -> tuple[str, str]:
+    """A new secret or private key, and what its receiver needs of it."""
+    if signature == "ed25519":
+        return new_key_pair()
+    secret = new_secret()
+    return secret, secret
+
+
+def rotate_secret(store: Store, name: str, signature: str | None = None) -> str:
+    """Make another secret, or pair of keys; for 24 hours the old one signs as well.
+
+    Args:
+        signature: ``hmac`` or ``ed25519``; None: as before.
+
+    Returns:
+        What the receiver needs: the secret, or the public key.
 
     Raises:
         ConfigError: the code that declares it sets the secret.
@@ -115,9 +131,13 @@ def rotate_secret(store: Store, name: str) -> str:
         raise ConfigError(
             f"the secret of the webhook {name} is set by the code that declares it: change it there"
         )
-    secret = new_secret()
+    if signature is None:
+        target = store.webhooks.target(name)
+        is_pair = target is not None and target.secrets[:1] and is_private(target.secrets[0])
+        signature = "ed25519" if is_pair else "hmac"
+    secret, shown = _secret_of(signature)
     store.webhooks.rotate(name, secret)
-    return secret
+    return shown
 
 
 def remove_webhook(store: Store, name: str) -> None:

@@ -20,7 +20,16 @@ from hammerflow.admin.webhooks import (
     webhooks_json,
 )
 from hammerflow.cli.confirming import confirm
-from hammerflow.cli.options import argument, checked, flag, limit, shared, text_option
+from hammerflow.cli.options import (
+    argument,
+    checked,
+    flag,
+    limit,
+    number_option,
+    seconds_option,
+    shared,
+    text_option,
+)
 from hammerflow.cli.session import Session
 from hammerflow.cli.sink import (
     MOMENT,
@@ -31,11 +40,12 @@ from hammerflow.cli.sink import (
     position_of,
 )
 from hammerflow.cli.webhook_view import DELIVERIES, WEBHOOKS, webhook_facts
+from hammerflow.ed25519 import PUBLIC
 from hammerflow.errors import HammerflowError
 from hammerflow.events.event import Event
 from hammerflow.options.checks import NAME_CHECK, choice, text
 from hammerflow.options.variables import check_variables
-from hammerflow.sinks.registry import config_of_text
+from hammerflow.sinks.registry import check_config
 from hammerflow.text import counted, user_at_host
 
 __all__ = ["command"]
@@ -48,6 +58,7 @@ _to_position = checked(
 _to_time = checked(
     "--to-time", check=MOMENT, metavar="TIME", help="Only events before this time.",
 )  # fmt: skip
+_signature = partial(checked, check=choice("hmac", "ed25519"), metavar="KIND")
 _include = partial(checked, check=choice("args", "result"), metavar="PART", multiple=True)
 
 
@@ -84,48 +95,77 @@ def show(session: Session, name: str) -> None:
 @argument("url", text(2_000, least=1))
 @filter_options
 @_include("--include", help="Tell args or result of jobs, too; may be given again.")
+@_signature(
+    "--signature",
+    default="hmac",
+    help="How the requests to a new one are signed: hmac, with a secret that its receiver has, "
+    "too; or ed25519, whose receiver has a public key (extra webhooks) [default: hmac].",
+)
+@number_option(
+    "--disable-failures", 1, 1_000_000, help="Failures in a row that disable it [default: 20] ..."
+)
+@seconds_option("--disable-after", help="... after so long without a success [default: five days].")
 @from_position
 @from_time
 @shared
 def add(
-    session: Session, name: str, url: str, include: Sequence[str], from_position: str | None,
+    session: Session, name: str, url: str, include: Sequence[str], signature: str,
+    disable_failures: int | None, disable_after: float | None, from_position: str | None,
     from_time: datetime | None, **filters: Any,
 ) -> None:  # fmt: skip
-    """Add an endpoint, or change its URL and filter.
+    """Add an endpoint, or change its URL, options and filter.
 
-    The secret of a new one is printed once, for the receiver; webhook rotate makes another.
+    The secret of a new one is printed once, for the receiver, or its public key; webhook rotate
+    makes another.
 
     \b
     Example:
       hammerflow webhook add ops https://ops.example/hooks --kinds job.failed --queue mail
     """
-    options = {"url": url, **({"include": ",".join(include)} if include else {})}
-    config, wanted = config_of_text("webhook", options), filter_of(**filters)
+    given = {
+        "url": url, "include": [*include], "disable_failures": disable_failures,
+        "disable_after": disable_after,
+    }  # fmt: skip
+    config = check_config("webhook", {n: one for n, one in given.items() if one not in (None, [])})
+    wanted = filter_of(**filters)
     check_variables(f"the webhook {name}", config, session.settings.bounds)
     with session.store() as store:
         position, by = position_of(store, from_position, from_time), user_at_host()
-        changed, secret = put_webhook(store, name, config, wanted, by=by, position=position)
+        changed, secret = put_webhook(
+            store, name, config, wanted, by=by, position=position, signature=signature
+        )
         found = named_webhook_json(store, name)
     done = "added" if secret is not None else "changed" if changed else "nothing changed"
     said = f"webhook {name}: {done}"
     if secret is None:
         session.tell(found, said)
     else:
-        session.tell({**found, "secret": secret}, said, f"secret, shown only now: {secret}")
+        session.tell({**found, **_shown(secret)}, said, _line(secret))
 
 
 @command.command("rotate")
 @_name
+@_signature("--signature", help="hmac or ed25519, as of webhook add [default: as before].")
 @shared
-def rotate(session: Session, name: str) -> None:
-    """Make another secret and print it; for 24 hours the old one signs as well."""
+def rotate(session: Session, name: str, signature: str | None) -> None:
+    """Make another secret and print it, or a public key; for 24 hours the old one signs, too."""
     with session.store() as store:
-        secret = rotate_secret(store, name)
+        secret = rotate_secret(store, name, signature)
         found = named_webhook_json(store, name)
     session.tell(
-        {**found, "secret": secret}, f"webhook {name}: both secrets sign for 24 hours",
-        f"secret, shown only now: {secret}",
+        {**found, **_shown(secret)}, f"webhook {name}: both secrets sign for 24 hours",
+        _line(secret),
     )  # fmt: skip
+
+
+def _shown(secret: str) -> dict[str, str]:
+    """What a receiver needs, as JSON."""
+    return {"public_key" if secret.startswith(PUBLIC) else "secret": secret}
+
+
+def _line(secret: str) -> str:
+    kind = "public key" if secret.startswith(PUBLIC) else "secret"
+    return f"{kind}, shown only now: {secret}"
 
 
 @command.command("enable")

@@ -17,7 +17,7 @@ from hammerflow.guarded_http import GuardedError, check_url, post
 from hammerflow.jobs.job import NewJob
 from hammerflow.jobs.limit import Limit
 from hammerflow.jobs.outcome import Cancel, Retry, Snooze
-from hammerflow.options.checks import Unfit, ValueCheck
+from hammerflow.options.checks import Unfit, ValueCheck, duration, whole
 from hammerflow.options.option import Option, OptionTable
 from hammerflow.options.variables import Bounds, filled
 from hammerflow.sinks.base import Message, Refused, Report
@@ -26,6 +26,8 @@ from hammerflow.stores.store import Store
 from hammerflow.stores.webhooks import (
     DELIVER,
     DELIVERY_PRIORITY,
+    DISABLE_AFTER,
+    DISABLE_FAILURES,
     WEBHOOK_QUEUE,
     WebhookAttempt,
     WebhookTarget,
@@ -107,9 +109,18 @@ class WebhookSink:
             "The endpoint, which gets one POST request for each event.",
         ),
         Option(
-            "secret", ValueCheck("str", "whsec_ and 24 to 64 bytes in base64", _secret), "None",
-            "What its requests are signed with; by default hammerflow makes one. Several, with "
-            "commas between them, sign all, as while they are exchanged.",
+            "secret", ValueCheck("str", "whsec_ or whsk_ and base64", _secret), "None",
+            "What its requests are signed with: a secret, or a private key (`whsk_...`, with the "
+            "extra webhooks); by default hammerflow makes a secret. Several, with commas between "
+            "them, sign all, as while they are exchanged.",
+        ),
+        Option(
+            "disable_failures", whole(1, 1_000_000), str(DISABLE_FAILURES),
+            "Failures in a row after which the endpoint is disabled, ...",
+        ),
+        Option(
+            "disable_after", duration(most=365 * 86_400), f"{DISABLE_AFTER:g}",
+            "... once it has also had no success for so long.",
         ),
     ))  # fmt: skip
     SECRETS = frozenset({"secret"})

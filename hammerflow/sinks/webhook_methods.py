@@ -24,6 +24,7 @@ def declare(
     with_headers: Mapping[str, str] | None = None,
     with_metadata: Mapping[str, str] | None = None,
     include: Sequence[str] = (), secret: str | None = None,
+    disable_failures: int | None = None, disable_after: float | timedelta | None = None,
 ) -> None:  # fmt: skip
     """Declare an endpoint that gets a signed POST request for each matching event:
     ``app.webhook("ops", "https://ops.example/hooks", kinds=["job.failed"])``.
@@ -38,8 +39,11 @@ def declare(
         kinds, queues, tasks, min_priority, min_duration, with_headers, with_metadata: which
             events, as for :meth:`sink`.
         include: ``args``, ``result`` or both, to tell these of jobs, too.
-        secret: ``whsec_...``, or ``${NAME}`` of the workers' environment; by default one is made,
-            and ``hammerflow webhook rotate`` makes and prints another.
+        secret: ``whsec_...``, a private key ``whsk_...``, or ``${NAME}`` of the workers'
+            environment; by default one is made, and ``hammerflow webhook rotate`` makes and prints
+            another.
+        disable_failures: failures in a row (20) after which the endpoint is disabled ...
+        disable_after: ... once it has also had no success for this number of seconds (five days).
 
     Raises:
         ConfigError: the name is taken, or an argument is wrong.
@@ -49,6 +53,8 @@ def declare(
         "min_duration": min_duration, "headers": with_headers, "metadata": with_metadata,
     }  # fmt: skip
     options: dict[str, Any] = {"url": url, "include": include}
-    if secret is not None:
-        options["secret"] = secret
+    given = {
+        "secret": secret, "disable_failures": disable_failures, "disable_after": disable_after,
+    }  # fmt: skip
+    options |= {option: value for option, value in given.items() if value is not None}
     self.sinks.add(name, "webhook", options, parts)

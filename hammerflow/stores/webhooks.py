@@ -19,14 +19,16 @@ from hammerflow.stores.names import NameTable
 from hammerflow.text import NAME, REASON, storable
 
 __all__ = [
-    "DELIVER", "DELIVERY_PRIORITY", "WEBHOOK_QUEUE", "LoggedDelivery", "Webhook", "WebhookAttempt",
+    "DELIVER", "DELIVERY_PRIORITY", "DISABLE_AFTER", "DISABLE_FAILURES", "WEBHOOK_QUEUE",
+    "LoggedDelivery", "Webhook", "WebhookAttempt",
     "WebhookTarget", "Webhooks", "endpoint_key",
 ]  # fmt: skip
 
 #: The task and the queue of deliveries, and their priority there.
 DELIVER, WEBHOOK_QUEUE, DELIVERY_PRIORITY = "hammerflow.deliver", "_webhooks", 2
-#: Failures in a row, and seconds without a success, after which an endpoint is disabled.
-_FAILURES, _PATIENCE = 20, 5 * 86_400.0
+#: Failures in a row, and seconds without a success, after which an endpoint is disabled, unless its
+#: options say otherwise.
+DISABLE_FAILURES, DISABLE_AFTER = 20, 5 * 86_400.0
 #: Seconds between two deliveries that try a disabled endpoint again.
 _PROBE = 86_400.0
 #: Seconds for which a delivery is logged, and an old secret signs besides the new one.
@@ -186,7 +188,7 @@ class Webhooks:
         self._outbox.current()
 
         def work(tx: Tx) -> None:
-            row = _lock(tx, name)
+            row, _ = _lock(tx, name)
             if not row:
                 raise _missing(name)
             if row[0] == "disabled":
@@ -213,7 +215,7 @@ class Webhooks:
         self._outbox.current()
 
         def work(tx: Tx) -> None:
-            if not _lock(tx, name):
+            if not _lock(tx, name)[0]:
                 raise _missing(name)
             self._disable(tx, name, reason, by, None)
 
@@ -237,18 +239,19 @@ class Webhooks:
         }  # fmt: skip
 
         def work(tx: Tx) -> bool:
-            row = _lock(tx, name)
+            row, config = _lock(tx, name)
             if not row:
                 return False  # removed meanwhile
             tx.run("webhook_log_insert", **values)
-            return attempt > 0 and self._count(tx, name, made, row, pause)
+            return attempt > 0 and self._count(tx, name, made, row, config, pause)
 
         if self._database.unit(work):
             self.release(name)
 
     def _count(
-        self, tx: Tx, name: str, made: WebhookAttempt, row: tuple[Any, ...], pause: float | None
-    ) -> bool:
+        self, tx: Tx, name: str, made: WebhookAttempt, row: tuple[Any, ...], config: str,
+        pause: float | None,
+    ) -> bool:  # fmt: skip
         """Whether the endpoint is well again, after which what waits for it is due."""
         state, since, failures, success_at, probe_at, reason, now = row
         if made.is_delivered:
@@ -258,19 +261,22 @@ class Webhooks:
                 self._enable(tx, name, "a delivery that tried it again", reason)
             return is_well or failures >= _MANY
         tx.run("webhook_fail", name=name, rest=_rest(failures + 1, pause))
-        self._give_up(tx, name, made, failures + 1, now - max(since, success_at or 0.0), state)
+        silence = now - max(since, success_at or 0.0)
+        self._give_up(tx, name, made, state, config, failures + 1, silence)
         return False
 
     def _give_up(
-        self, tx: Tx, name: str, made: WebhookAttempt, failures: int, patience: float, state: str
-    ) -> None:
+        self, tx: Tx, name: str, made: WebhookAttempt, state: str, config: str, failures: int,
+        silence: float,
+    ) -> None:  # fmt: skip
+        """Disable an endpoint that has failed this often and had no success for this long."""
         if made.status == 410 and state == "disabled":
             tx.run("webhook_probe_never", name=name)
         elif state == "disabled":
             return
         elif made.status == 410:
             self._disable(tx, name, _GONE, "hammerflow", None)
-        elif failures >= _FAILURES and patience >= _PATIENCE:
+        elif _is_enough(json.loads(config), failures, silence):
             reason = f"{failures} attempts in a row have failed: {made.error}"
             self._disable(tx, name, reason, "hammerflow", _PROBE)
 
@@ -336,11 +342,17 @@ def _rest(failures: int, pause: float | None) -> float:
     return float(min(_LONGEST_REST, _FIRST_REST * 2.0 ** min(failures - _MANY, 20)))
 
 
-def _lock(tx: Tx, name: str) -> tuple[Any, ...] | None:
-    """The row, with that of the sink locked before it: in the order of every other unit."""
-    tx.rows("sink_lock", name=name)
+def _is_enough(config: Mapping[str, Any], failures: int, silence: float) -> bool:
+    most = int(config.get("disable_failures", DISABLE_FAILURES))
+    return failures >= most and silence >= float(config.get("disable_after", DISABLE_AFTER))
+
+
+def _lock(tx: Tx, name: str) -> tuple[tuple[Any, ...] | None, str]:
+    """The row, and the options of the sink, whose row is locked before it: in the order of every
+    other unit."""
+    sinks = tx.rows("sink_lock", name=name)
     rows = tx.rows("webhook_lock", name=name)
-    return rows[0] if rows else None
+    return (rows[0] if rows else None), (sinks[0][1] if sinks else "{}")
 
 
 def _missing(name: str) -> ConfigError:

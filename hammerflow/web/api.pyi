@@ -568,6 +568,9 @@ class NewWebhook(TypedDict):
     url: str
     filters: NotRequired[FilterBody]
     include: NotRequired[list[Literal["args", "result"]]]
+    signature: NotRequired[Literal["ed25519", "hmac"]]
+    disable_failures: NotRequired[int | None]
+    disable_after: NotRequired[float | None]
     position: NotRequired[int | None]
     name: str
 
@@ -1067,6 +1070,9 @@ class WebhookBody(TypedDict):
     url: str
     filters: NotRequired[FilterBody]
     include: NotRequired[list[Literal["args", "result"]]]
+    signature: NotRequired[Literal["ed25519", "hmac"]]
+    disable_failures: NotRequired[int | None]
+    disable_after: NotRequired[float | None]
     position: NotRequired[int | None]
 
 class WebhookDisable(TypedDict):
@@ -1126,6 +1132,7 @@ class WebhookWithSecret(TypedDict):
     failed: int
     changed_by: str | None
     secret: str | None
+    public_key: str | None
 
 class WorkerList(TypedDict):
     items: list[WorkerRow]
@@ -1938,6 +1945,9 @@ class Api(Client):
         name: str,
         filters: FilterBody = ...,
         include: list[Literal["args", "result"]] = ...,
+        signature: Literal["ed25519", "hmac"] = ...,
+        disable_failures: int | None = ...,
+        disable_after: float | None = ...,
         position: int | None = ...,
         key: str | None = ...,
     ) -> WebhookWithSecret:
@@ -1956,6 +1966,9 @@ class Api(Client):
         url: str,
         filters: FilterBody = ...,
         include: list[Literal["args", "result"]] = ...,
+        signature: Literal["ed25519", "hmac"] = ...,
+        disable_failures: int | None = ...,
+        disable_after: float | None = ...,
         position: int | None = ...,
         key: str | None = ...,
     ) -> WebhookWithSecret:
@@ -1980,9 +1993,10 @@ class Api(Client):
         self,
         *,
         webhook: str,
+        signature: Literal["ed25519", "hmac"] = ...,
         key: str | None = ...,
     ) -> WebhookWithSecret:
-        """Make another secret; for 24 hours the old one signs as well."""
+        """Make another secret, or pair of keys; for 24 hours the old one signs as well."""
     def enable_webhook(
         self,
         *,

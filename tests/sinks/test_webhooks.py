@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from hammerflow import Hammerflow
-from hammerflow.admin.webhooks import try_webhook
-from hammerflow.errors import ConfigError
+from hammerflow.admin.webhooks import put_webhook, rotate_secret, try_webhook
+from hammerflow.errors import ConfigError, WebhookInvalid
 from hammerflow.events.filter import EventFilter
 from hammerflow.stores.cluster_metrics import ClusterMetrics
 from hammerflow.stores.webhooks import DELIVER, WebhookAttempt
@@ -452,6 +452,47 @@ def test_an_endpoint_that_no_code_declares_reads_no_variable_of_others(
     assert len(endpoint.got) == 2 * bool(owner)
     for error in made.error, desk.store.sinks.get("ops").reason:
         assert ("must not read the environment variable" in error) == (not owner)
+
+
+def test_an_endpoint_has_thresholds_of_its_own(
+    desk: Desk, app: Hammerflow, endpoint: Endpoint
+) -> None:
+    add(desk, app, endpoint.url, disable_failures=2, disable_after=60.0)
+    endpoint.answer(500)
+    fail_jobs(desk, 3)
+    drain(app)
+    found = desk.store.webhooks.get("ops")
+    assert (found.state, found.failures) == ("enabled", 3)  # a minute has not passed
+    desk.sql("UPDATE {webhooks} SET since = since - 61, failures = 0")
+    states = []
+    for _ in range(2):
+        desk.store.webhooks.note("ops", "msg_1", 1, 1, WebhookAttempt(500, 1, None, "HTTP 500", ""))
+        states.append(desk.store.webhooks.get("ops").state)
+    assert states == ["enabled", "disabled"]
+
+
+def test_an_endpoint_is_signed_for_by_a_key_pair_that_is_rotated(
+    embedded_desk: Desk, endpoint: Endpoint
+) -> None:
+    desk = embedded_desk
+    allowed = ["127.0.0.0/8"]
+    with closing(Hammerflow("hooked", database=desk.url, webhook_allow_networks=allowed)) as app:
+        wanted = EventFilter.of(kinds=["job.failed"])
+        _, first = put_webhook(
+            desk.store, "ops", {"url": endpoint.url}, wanted, by="", position=None,
+            signature="ed25519",
+        )  # fmt: skip
+        assert first is not None and first.startswith("whpk_")
+        second, third = (rotate_secret(desk.store, "ops", kind) for kind in (None, "hmac"))
+        app.store.names.outbox.refresh()
+        fail_jobs(desk)
+        drain(app)
+    [(headers, body)] = endpoint.got
+    assert second.startswith("whpk_")
+    for known in second, third:
+        verify(known, headers, body)
+    with pytest.raises(WebhookInvalid):
+        verify(first, headers, body)
 
 
 def test_the_binary_form_has_the_attributes_in_headers(

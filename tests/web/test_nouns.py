@@ -260,11 +260,17 @@ def test_an_endpoint_is_added_rotated_and_tested(admin: httpx.Client, busy: Hamm
     assert admin.put("/api/webhooks/ops", json=body).json()["secret"] is None
     rotated = admin.post("/api/webhooks/ops/rotate").json()["secret"]
     assert rotated not in (None, secret)
+    pair = admin.post("/api/webhooks/ops/rotate?signature=ed25519").json()
+    assert (pair["secret"], pair["public_key"][:5]) == (None, "whpk_")
+    own = {**body, "disable_failures": 3, "disable_after": 60.5}
+    config = {"disable_failures": 3, "disable_after": 60.5}
+    assert admin.put("/api/webhooks/ops", json=own).json()["config"] == config
+    assert admin.put("/api/webhooks/ops", json={**body, "disable_failures": 0}).status_code == 422
     shown = admin.get("/api/webhooks/ops")
     assert secret not in shown.text
     assert shown.json()["old_secret_until"] is not None
     tested = admin.post("/api/webhooks/ops/test").json()
-    assert (tested["is_delivered"], tested["status"]) == (False, None)  # a private address
+    assert (tested["is_delivered"], tested["status"]) == (False, None)  # nobody listens
     admin.post("/api/webhooks/ops/test").raise_for_status()
     newest = admin.get("/api/webhooks/ops/deliveries?limit=1").json()
     rest = admin.get(f"/api/webhooks/ops/deliveries?before={newest['next']}").json()

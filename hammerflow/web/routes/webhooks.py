@@ -22,6 +22,7 @@ from hammerflow.admin.webhooks import (
     try_webhook,
     webhooks_json,
 )
+from hammerflow.ed25519 import PUBLIC
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.options.variables import check_variables
 from hammerflow.sinks.registry import check_config
@@ -43,6 +44,9 @@ from hammerflow.web.routes.types import (
 from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route, refuse_unseen
 
 __all__ = ["ROUTES"]
+
+
+Signature = Literal["hmac", "ed25519"]
 
 
 class WebhookShown(msgspec.Struct, kw_only=True):
@@ -77,9 +81,11 @@ class WebhookShown(msgspec.Struct, kw_only=True):
 
 
 class WebhookWithSecret(WebhookShown, kw_only=True):
-    """An endpoint; the secret of a new one, or a rotated one, which no other answer has."""
+    """An endpoint; the secret of a new one, or a rotated one, which no other answer has; of one
+    whose requests are signed by ed25519 its public key."""
 
     secret: str | None = None
+    public_key: str | None = None
 
 
 class WebhookList(msgspec.Struct):
@@ -93,12 +99,18 @@ class WebhookBody(msgspec.Struct, forbid_unknown_fields=True):
 
     Attributes:
         include: what is told of jobs besides.
+        signature: of a new one, whose receiver has the secret, or a public key.
+        disable_failures: failures in a row that disable it, 20 by default, ...
+        disable_after: ... after this number of seconds without a success, five days by default.
         position: where a new one begins; by default behind the last event.
     """
 
     url: Annotated[str, Meta(min_length=1, max_length=2000)]
     filters: FilterBody = msgspec.field(default_factory=FilterBody)
     include: list[Literal["args", "result"]] = []
+    signature: Signature = "hmac"
+    disable_failures: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    disable_after: Annotated[float, Meta(ge=0, le=365 * 86_400)] | None = None
     position: Position | None = None
 
 
@@ -148,19 +160,38 @@ def _put(call: ApiCall[Any, Any], name: str) -> WebhookWithSecret:
     body, store = call.body, call.backend.store
     if body.include:
         refuse_unseen(call, "send them to nobody")
-    given = {"url": body.url, **({"include": [*body.include]} if body.include else {})}
-    config, wanted = check_config("webhook", given), filter_of_body(body.filters)
+    given = {
+        "url": body.url, "include": [*body.include], "disable_failures": body.disable_failures,
+        "disable_after": body.disable_after,
+    }  # fmt: skip
+    config = check_config("webhook", {n: one for n, one in given.items() if one not in (None, [])})
+    wanted = filter_of_body(body.filters)
     check_variables(f"the webhook {name}", config, call.backend.settings.bounds)
     name = NAME_CHECK(name, "the name of a webhook")
-    _, secret = put_webhook(store, name, config, wanted, by=call.who.name, position=body.position)
+    _, secret = put_webhook(
+        store, name, config, wanted, by=call.who.name, position=body.position,
+        signature=body.signature,
+    )  # fmt: skip
     fields = _told(call, named_webhook_json(store, name))
-    return converted({**fields, "secret": secret}, WebhookWithSecret)
+    return converted({**fields, **_shown(secret)}, WebhookWithSecret)
 
 
-def rotate_webhook(call: ApiCall[Nothing, None]) -> WebhookWithSecret:
-    """Make another secret; for 24 hours the old one signs as well."""
-    secret = rotate_secret(call.backend.store, _found(call)["name"])
-    return converted({**_found(call), "secret": secret}, WebhookWithSecret)
+def _shown(secret: str | None) -> dict[str, str | None]:
+    """What a receiver needs."""
+    is_public = secret is not None and secret.startswith(PUBLIC)
+    return {"public_key" if is_public else "secret": secret}
+
+
+class WebhookRotation(msgspec.Struct, forbid_unknown_fields=True):
+    """How requests are signed from now on; by default as before."""
+
+    signature: Signature | None = None
+
+
+def rotate_webhook(call: ApiCall[WebhookRotation, None]) -> WebhookWithSecret:
+    """Make another secret, or pair of keys; for 24 hours the old one signs as well."""
+    secret = rotate_secret(call.backend.store, _found(call)["name"], call.query.signature)
+    return converted({**_found(call), **_shown(secret)}, WebhookWithSecret)
 
 
 class WebhookDisable(msgspec.Struct, forbid_unknown_fields=True):
@@ -312,7 +343,8 @@ ROUTES: Sequence[Route] = (
     Route("DELETE", _ONE, remove_webhook_by_name, Done, _BY),
     Route("GET", f"{_ONE}/deliveries", list_webhook_deliveries, ListPage[DeliveryShown],
           query=DeliveriesQuery),
-    Route("POST", f"{_ONE}/rotate", rotate_webhook, WebhookWithSecret, _BY, is_secret=True),
+    Route("POST", f"{_ONE}/rotate", rotate_webhook, WebhookWithSecret, _BY, query=WebhookRotation,
+          is_secret=True),
     Route("POST", f"{_ONE}/enable", enable_webhook, WebhookShown, Role.OPERATE),
     Route("POST", f"{_ONE}/disable", disable_webhook, WebhookShown, Role.OPERATE,
           body=WebhookDisable),

@@ -136,7 +136,7 @@ export type NewSchedule = { cron?: string | null; every?: string | null; args?: 
 
 export type NewToken = { name: string; role?: "admin" | "operate" | "read"; sees_values?: boolean; expires_in?: number | null };
 
-export type NewWebhook = { url: string; filters?: FilterBody; include?: Array<"args" | "result">; position?: number | null; name: string };
+export type NewWebhook = { url: string; filters?: FilterBody; include?: Array<"args" | "result">; signature?: "ed25519" | "hmac"; disable_failures?: number | null; disable_after?: number | null; position?: number | null; name: string };
 
 export type NextRun = { tick: string; starts_at: string };
 
@@ -266,7 +266,7 @@ export type WebFault = { argument: string; detail: string };
 
 export type WebProblem = { type: string; title: string; status: number; detail?: string; errors?: Array<WebFault> };
 
-export type WebhookBody = { url: string; filters?: FilterBody; include?: Array<"args" | "result">; position?: number | null };
+export type WebhookBody = { url: string; filters?: FilterBody; include?: Array<"args" | "result">; signature?: "ed25519" | "hmac"; disable_failures?: number | null; disable_after?: number | null; position?: number | null };
 
 export type WebhookDisable = { reason?: string };
 
@@ -276,7 +276,7 @@ export type WebhookShown = { name: string; url: string | null; config: Record<st
 
 export type WebhookTested = { message: string; is_delivered: boolean; status: number | null; ms: number; error: string };
 
-export type WebhookWithSecret = { name: string; url: string | null; config: Record<string, any>; filters: Record<string, any>; app: string; state: string; sink_state: string; position: number; since: string; failures: number; waiting: number; success_at: string | null; disabled_at: string | null; probe_at: string | null; rest_until: string | null; reason: string; old_secret_until: string | null; delivered: number; failed: number; changed_by: string | null; secret?: string | null };
+export type WebhookWithSecret = { name: string; url: string | null; config: Record<string, any>; filters: Record<string, any>; app: string; state: string; sink_state: string; position: number; since: string; failures: number; waiting: number; success_at: string | null; disabled_at: string | null; probe_at: string | null; rest_until: string | null; reason: string; old_secret_until: string | null; delivered: number; failed: number; changed_by: string | null; secret?: string | null; public_key?: string | null };
 
 export type WorkerList = { items: Array<WorkerRow> };
 
@@ -481,8 +481,8 @@ export class HammerflowClient {
   removeWebhookByName(params: { webhook: string }, options?: RequestOptions): Promise<Done>;
   /** List the attempts of an endpoint within the last week, newest first. */
   listWebhookDeliveries(params: { webhook: string; before?: string; limit?: number }, options?: RequestOptions): Promise<ListPage_DeliveryShown>;
-  /** Make another secret; for 24 hours the old one signs as well. */
-  rotateWebhook(params: { webhook: string }, options?: RequestOptions): Promise<WebhookWithSecret>;
+  /** Make another secret, or pair of keys; for 24 hours the old one signs as well. */
+  rotateWebhook(params: { webhook: string; signature?: "ed25519" | "hmac" }, options?: RequestOptions): Promise<WebhookWithSecret>;
   /** Deliver to an endpoint again, from where it was disabled. */
   enableWebhook(params: { webhook: string }, options?: RequestOptions): Promise<WebhookShown>;
   /** Deliver nothing to an endpoint until it is enabled; deliveries wait for that, for a week. */

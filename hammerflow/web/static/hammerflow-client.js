@@ -243,7 +243,7 @@ const OPERATIONS = /* table */ {
   putWebhookByName: ["PUT", "/api/webhooks/{webhook}", [], true],
   removeWebhookByName: ["DELETE", "/api/webhooks/{webhook}", [], false],
   listWebhookDeliveries: ["GET", "/api/webhooks/{webhook}/deliveries", ["before", "limit"], false],
-  rotateWebhook: ["POST", "/api/webhooks/{webhook}/rotate", [], false],
+  rotateWebhook: ["POST", "/api/webhooks/{webhook}/rotate", ["signature"], false],
   enableWebhook: ["POST", "/api/webhooks/{webhook}/enable", [], false],
   disableWebhook: ["POST", "/api/webhooks/{webhook}/disable", [], true],
   testWebhook: ["POST", "/api/webhooks/{webhook}/test", [], false],
