@@ -38,6 +38,7 @@ from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.notifiers import open_notifier
 from hammerflow.notifiers.relay_bell import RelayBell
 from hammerflow.options.checks import ARGS, FLAG
+from hammerflow.options.modules import MODULES
 from hammerflow.options.option import checked, documented, refuse_unknown
 from hammerflow.results import pauses as pausing
 from hammerflow.results.group import GroupResult
@@ -50,7 +51,7 @@ from hammerflow.schedules.options import (
     ScheduleOptions,
     TaskSchedule,
 )
-from hammerflow.settings import MODULES, SETTINGS, Settings, load_settings
+from hammerflow.settings import SETTINGS, Settings, load_settings
 from hammerflow.sinks import app_methods, webhook_methods
 from hammerflow.stores import open_checked_store, open_store
 from hammerflow.tasks.builtin import builtin_tasks

@@ -16,6 +16,7 @@ from typing import Any
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import (
     FLAG,
+    KEEP_LOGS,
     Unfit,
     ValueCheck,
     choice,
@@ -26,6 +27,7 @@ from hammerflow.options.checks import (
     text,
     whole,
 )
+from hammerflow.options.modules import MODULES
 from hammerflow.options.option import Option, OptionTable, documented, unknown_option
 from hammerflow.options.patterns import HIDDEN_NAMES, PATTERNS
 from hammerflow.options.variables import SINK_PREFIX, VARIABLES, Bounds
@@ -33,8 +35,8 @@ from hammerflow.urls.database import DatabaseURL, parse_url
 from hammerflow.urls.redis import checked_redis_url, shareable_redis_url
 
 __all__ = [
-    "AGING", "MODULES", "PRIORITIES", "SETTINGS", "DatabaseURL", "Settings", "check_file",
-    "environ_with", "load_settings", "parse_url",
+    "AGING", "PRIORITIES", "SETTINGS", "DatabaseURL", "Settings", "check_file", "environ_with",
+    "load_settings", "parse_url",
 ]  # fmt: skip
 
 _log = logging.getLogger("hammerflow.settings")
@@ -67,16 +69,6 @@ def _redis(value: Any) -> str:
     return checked_redis_url(url)
 
 
-def _include(value: Any) -> tuple[str, ...]:
-    names = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(names, list | tuple):
-        raise Unfit
-    for name in names:
-        if not isinstance(name, str) or not re.fullmatch(_MODULE, name):
-            raise Unfit(value=name)
-    return tuple(names)
-
-
 def _networks(value: Any) -> tuple[str, ...]:
     parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
@@ -98,13 +90,6 @@ def _networks(value: Any) -> tuple[str, ...]:
 _NETWORKS = ValueCheck(
     "list[str]", "networks, such as 10.2.0.0/16", _networks, bounds="networks",
 )  # fmt: skip
-_MODULE = r"[^\W\d]\w*(\.([^\W\d]|[*?])[\w*?]*)*"
-#: Names of modules, as a list or separated by commas.
-MODULES = ValueCheck(
-    "list[str]", "names of modules, such as shop.mail or shop.*.tasks", _include,
-    bounds="names of modules",
-)  # fmt: skip
-
 #: How priorities count.
 PRIORITIES = choice("strict", "weighted")
 #: Seconds that raise a job by one priority.
@@ -241,6 +226,20 @@ SETTINGS = OptionTable((
         "Longest time to wait for one of them to be free, and for a server that takes no more.",
     ),
     Option(
+        "keep_logs", KEEP_LOGS, '"never"',
+        "Of which attempts the lines are kept with the job that its body logs: of none, of those "
+        "that fail (on_failure), or of all (always); a task may say otherwise.",
+    ),
+    Option(
+        "keep_logs_level", choice("debug", "info", "warning", "error"), '"info"',
+        "The least level of the lines that are kept; the worker's log level holds for them, too.",
+    ),
+    Option(
+        "keep_logs_lines", whole(1, 10_000), "1000",
+        "Maximum of lines that are kept of an attempt: its first and its last ones, 256 KiB "
+        "together.",
+    ),
+    Option(
         "log_jobs", FLAG, "False",
         "Whether workers log the end of each job at level info; otherwise at debug.",
     ),
@@ -303,6 +302,9 @@ class Settings:
     statement_timeout: float = 60.0
     max_connections: int = 20
     pool_timeout: float = 10.0
+    keep_logs: str = "never"
+    keep_logs_level: str = "info"
+    keep_logs_lines: int = 1_000
     log_jobs: bool = False
     configure_logging: bool = True
     include: tuple[str, ...] = ()

@@ -13,12 +13,15 @@ from hammerflow.durations import seconds_between
 from hammerflow.errors import NotDecodable, NotEncodable
 from hammerflow.jobs.explanation import Explanation
 from hammerflow.jobs.job import Job, JobState
+from hammerflow.jobs.log_lines import AttemptLog
 from hammerflow.stores.explain import reasons
+from hammerflow.stores.job_logs import LogSize
 from hammerflow.stores.store import Store
 from hammerflow.text import one_line, safe_repr
 
 __all__ = [
-    "JobDetails", "JobLine", "JobValues", "decoded_values", "details_of", "error_notes",
+    "JobDetails", "JobLine", "JobValues", "attempt_log_json", "decoded_values",
+    "details_of", "error_notes",
     "error_text", "explanation_json", "job_json", "job_lines", "jobs_by_id", "line_json",
     "tagged_json", "values_of", "worker_of",
 ]  # fmt: skip
@@ -194,6 +197,11 @@ def _holder(store: Store, job: Job) -> uuid.UUID | None:
     return None if held is None else uuid.UUID(bytes=held)
 
 
+def attempt_log_json(log: AttemptLog) -> dict[str, Any]:
+    """What an attempt has logged, for programs."""
+    return asdict(log)
+
+
 class JobDetails(NamedTuple):
     """Everything about one job.
 
@@ -202,6 +210,7 @@ class JobDetails(NamedTuple):
         worker: as of :func:`worker_of`.
         spawn: what it has spawned, if it has.
         obstacles: why it does not run.
+        logs: how much each attempt has kept of what it logged.
     """
 
     job: Job
@@ -212,6 +221,7 @@ class JobDetails(NamedTuple):
     fair_key: str | None
     spawn: Mapping[str, Any] | None
     obstacles: Sequence[Explanation]
+    logs: Sequence[LogSize] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
@@ -219,6 +229,7 @@ class JobDetails(NamedTuple):
             **job_json(self.job), **self.values.as_json, "unique_holder": self.unique_holder,
             "worker": self.worker, "limit_key": self.limit_key, "fair_key": self.fair_key,
             "spawn": self.spawn, "obstacles": [explanation_json(each) for each in self.obstacles],
+            "logs": [size._asdict() for size in self.logs],
         }  # fmt: skip
 
 
@@ -229,4 +240,5 @@ def details_of(store: Store, codec: Codec, job: Job, *, lease: float) -> JobDeta
     return JobDetails(
         job, values_of(store, key, codec), _holder(store, job), worker_of(store, job),
         limit_key, fair_key, store.jobs.spawn(key), reasons(store, job, lease=lease),
+        store.job_logs.sizes(key),
     )  # fmt: skip

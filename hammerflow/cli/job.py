@@ -17,7 +17,7 @@ from hammerflow.admin.ids import find_job, get_job, page_mark
 from hammerflow.admin.job_filter import chosen_jobs, filter_page
 from hammerflow.admin.jobs import JobLine, job_lines
 from hammerflow.admin.page import Page
-from hammerflow.cli import dead, job_edit, job_view, options, output
+from hammerflow.cli import dead, job_edit, job_logs, job_view, options, output
 from hammerflow.cli.bulk import Answer, cancel_words, run_in_bulk, told
 from hammerflow.cli.calls import check_task, parsed_json
 from hammerflow.cli.job_export import CSV_COLUMNS, export
@@ -51,6 +51,7 @@ def command() -> None:
 command.add_command(dead.command)
 command.add_command(job_edit.edit)
 command.add_command(job_edit.purge)
+command.add_command(job_logs.logs)
 command.add_command(export)
 
 

@@ -12,8 +12,9 @@ from hammerflow.cli.output import TableView, local_time
 from hammerflow.cli.session import Session
 from hammerflow.durations import age, seconds_between
 from hammerflow.jobs.job import ErrorRecord, Job, JobState, Priority
+from hammerflow.stores.job_logs import LogSize
 from hammerflow.stores.store import Store
-from hammerflow.text import one_line
+from hammerflow.text import counted, one_line
 
 __all__ = ["JOBS", "JobView", "job_facts", "view_of"]
 
@@ -80,8 +81,15 @@ def view_of(session: Session, store: Store, job: Job) -> JobView:
             "unique key": _key_text(job, details.unique_holder),
             "limit key": details.limit_key,
             "fairness key": details.fair_key,
+            "logs": _logs_text(job, details.logs),
         },
     )
+
+
+def _logs_text(job: Job, sizes: Sequence[LogSize]) -> str:
+    """``attempt 1: 3 lines; hammerflow job logs ID shows them``."""
+    kept = [f"attempt {size.attempt}: {counted(size.lines, 'line')}" for size in sizes]
+    return f"{', '.join(kept)} (hammerflow job logs {job.id})" if kept else ""
 
 
 def job_facts(

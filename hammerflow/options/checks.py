@@ -20,7 +20,8 @@ from hammerflow.origin import runs_when_called
 from hammerflow.text import NAME, plain_text, safe_repr
 
 __all__ = [
-    "ARCHIVE_AFTER", "ARGS", "EARLIEST", "FLAG", "HOOK", "JSON", "KWARGS", "LATEST", "MOMENT",
+    "ARCHIVE_AFTER", "ARGS", "EARLIEST", "FLAG", "HOOK", "JSON", "KEEP_LOGS", "KWARGS", "LATEST",
+    "MOMENT",
     "NAME_CHECK", "NOTE", "Unfit", "ValueCheck", "are_items", "choice", "duration", "exceptions",
     "expiry", "instance", "items_of", "lifetime", "number", "pattern", "refusal", "size", "text",
     "whole",
@@ -329,6 +330,10 @@ def choice(*values: str, type: str = "str") -> ValueCheck:  # noqa: A002 - as th
 
 
 # -- others
+
+
+#: Of which attempts the lines are kept that their bodies log.
+KEEP_LOGS = choice("never", "on_failure", "always")
 
 
 def _flag(value: Any) -> bool:

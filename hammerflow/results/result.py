@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeAlias, TypeVar, overload
 from hammerflow.canvas.chain import R as Item
 from hammerflow.errors import JobCancelled
 from hammerflow.jobs.job import Job, JobState
-from hammerflow.options.checks import FLAG, NOTE
+from hammerflow.jobs.log_lines import AttemptLog
+from hammerflow.options.checks import FLAG, NOTE, whole
 from hammerflow.results.reading import decoded, failure_of_job, not_found
 from hammerflow.results.waiting import Deadline, EndWait, ResultBackend, announce
 from hammerflow.text import counted
@@ -24,6 +25,7 @@ T = TypeVar("T")
 #: State, encoded result and reason of a job that has ended.
 End: TypeAlias = tuple[JobState, bytes | None, str | None]
 _CHILDREN = 1_000
+_ATTEMPT = whole(1, 2**31 - 1)
 
 
 @dataclass(slots=True, unsafe_hash=True, repr=False)
@@ -66,6 +68,24 @@ class Result(Generic[R]):
         if job is None:
             raise not_found(self._backend, "job", self._key)
         return job
+
+    def logs(self, attempt: int | None = None) -> list[AttemptLog]:
+        """What the job has logged, by attempts, if its task keeps it (``keep_logs``).
+
+        An attempt that is running has none yet.
+
+        Args:
+            attempt: only attempts with this number, from 1.
+
+        Raises:
+            JobNotFound: no job has this id.
+        """
+        if attempt is not None:
+            attempt = _ATTEMPT(attempt, "logs(): attempt")
+        found = self._backend.store.job_logs.get(self._key, attempt)
+        if not found and not self._backend.store.jobs.exists(self._key):
+            raise not_found(self._backend, "job", self._key)
+        return [*found]
 
     def explain(self) -> str:
         """Why the job does not run and what would change that, in one sentence; or where it runs,

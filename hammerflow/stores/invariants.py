@@ -53,8 +53,8 @@ _ORPHANS = (
     *(
         _Orphans(table, "job_id", "uuid", "jobs", "job")
         for table in (
-            "ready", "leases", "scheduled", "waiting", "parked", "done", "errors", "progress",
-            "replays",
+            "ready", "leases", "scheduled", "waiting", "parked", "done", "errors", "job_logs",
+            "progress", "replays",
         )
     ),
     _Orphans("spawns", "parent_id", "uuid", "jobs", "job"),

@@ -38,6 +38,7 @@ from hammerflow.stores.job_pages import Span, ids_page, jobs_of_pages
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.promotion import Promoted, promote_due
 from hammerflow.stores.records import Records
+from hammerflow.stores.rows import JobLogRow
 from hammerflow.stores.transitions.cancel import cancel_jobs
 from hammerflow.stores.transitions.children import add_children
 from hammerflow.stores.transitions.dependents import DependencyResolver
@@ -155,7 +156,7 @@ class Jobs(Verbs):
 
     def settle(
         self, worker_id: int, batch: Batch, tx: Tx | None = None, *,
-        patience: float | None = None, most: int | None = None,
+        patience: float | None = None, most: int | None = None, logs: Sequence[JobLogRow] = (),
     ) -> Settlement:  # fmt: skip
         """Write the ends of a batch, fenced: what this worker does not hold any more is left out.
 
@@ -166,6 +167,7 @@ class Jobs(Verbs):
                 waiting for it; they are ``held`` in the settlement. For other locks, of workflows,
                 dependents and unique keys, wait this number of seconds.
             most: jobs that may start or end because of these ends.
+            logs: what bodies of these attempts have logged: written for those whose lease holds.
 
         Raises:
             LockedOut: the patience is over, and nothing is written.
@@ -174,8 +176,8 @@ class Jobs(Verbs):
         if not batch:
             return Settlement()
         self._ensure_children(batch, tx)
-        if tx is not None or not (self._settles_in_one and is_plain(batch)):
-            return self._settle(worker_id, batch, tx, patience=patience, most=most)
+        if tx is not None or logs or not (self._settles_in_one and is_plain(batch)):
+            return self._settle(worker_id, batch, tx, patience=patience, most=most, logs=logs)
         result = self._settle(worker_id, batch, single=True, patience=patience)
         if result.stale:  # not ours any more, or something has come to depend on them
             rest = [pair for pair in batch if pair[0].id in result.stale]
@@ -190,12 +192,12 @@ class Jobs(Verbs):
 
     def _settle(
         self, worker_id: int, batch: Batch, tx: Tx | None = None, *, single: bool = False,
-        patience: float | None = None, most: int | None = None,
+        patience: float | None = None, most: int | None = None, logs: Sequence[JobLogRow] = (),
     ) -> Settlement:  # fmt: skip
         def change(unit: Unit) -> None:
             settle(
                 unit, worker_id, batch, poison_limit=self._poison_limit, single=single,
-                patience=patience,
+                patience=patience, logs=logs,
             )  # fmt: skip
 
         return self._change(
@@ -229,16 +231,20 @@ class Jobs(Verbs):
         job: Claimed,
         outcome: Completed,
         chunks: Callable[[], Iterable[Sequence[NewJob]]],
+        logs: Sequence[JobLogRow] = (),
     ) -> Settlement:
         """Complete a spawner and insert all its children, in chunks, in one fenced transaction.
 
         Args:
             outcome: with ``spawned`` set and no children in it.
             chunks: gives the children from the start each time, as the transaction may run again.
+            logs: as of :meth:`settle`.
         """
         for chunk in chunks():
             self._names.ensure(chunk, None)
-        return self._change(lambda unit: settle_streaming(unit, worker_id, job, outcome, chunks()))
+        return self._change(
+            lambda unit: settle_streaming(unit, worker_id, job, outcome, chunks(), logs)
+        )
 
     def insert_children(
         self, chunks: Iterable[Sequence[NewJob]], settlement: Settlement, tx: Tx

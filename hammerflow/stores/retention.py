@@ -272,7 +272,7 @@ class Retention:
         ids = sorted(member.id for group in groups for member in group.members)
         sizes: Counter[bytes] = Counter()
         for page in in_chunks(ids, _PAGE):
-            for name in ("archive_sizes", "archive_error_sizes"):
+            for name in ("archive_sizes", "archive_text_sizes"):
                 sizes.update({id_: int(size) for id_, size in self._database.rows(name, ids=page)})
         return sizes
 

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import FINAL_CODES, Claimed, JobState, NewJob, NewWorkflow, RowFlags
 from hammerflow.jobs.limit import order_of
+from hammerflow.jobs.log_lines import LineBuffer
 from hammerflow.jobs.outcome import Operation
 from hammerflow.telemetry.trace_context import row_trace
 
 __all__ = [
-    "BarrierRow", "ErrorRow", "LeaseRow", "ReadyRow", "ReplayRow", "Row", "UnstartedRow",
-    "WaitingRow", "cancelled_row", "done_row", "job_row", "limited_job_row", "node_row",
-    "parked_row",
-    "scheduled_row", "spawn_row", "workflow_row",
+    "BarrierRow", "ErrorRow", "JobLogRow", "LeaseRow", "ReadyRow", "ReplayRow", "Row",
+    "UnstartedRow", "WaitingRow", "cancelled_row", "done_row", "job_row", "limited_job_row",
+    "node_row", "parked_row", "scheduled_row", "spawn_row", "workflow_row",
 ]  # fmt: skip
 
 #: A row as a driver takes it and gives it.
@@ -117,6 +117,22 @@ class ErrorRow(NamedTuple):
     trace: str
     started_at: Any = None  # when the attempt was claimed; None if none was
     worker_id: int | None = None  # the worker that held its lease
+
+
+class JobLogRow(NamedTuple):
+    """A row of ``job_logs``: what one attempt has logged."""
+
+    job_id: bytes
+    lease: int
+    attempt: int
+    line_count: int  # how many are kept
+    dropped: int
+    data: bytes
+
+    @classmethod
+    def of(cls, job_id: bytes, lease: int, attempt: int, buffer: LineBuffer) -> JobLogRow:
+        """The row of an attempt."""
+        return cls(job_id, lease, attempt, len(buffer), buffer.dropped, buffer.packed())
 
 
 class ReplayRow(NamedTuple):

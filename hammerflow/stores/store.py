@@ -20,6 +20,7 @@ from hammerflow.stores.dead_letters import DeadLetters
 from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.events import EventLog
 from hammerflow.stores.expiry import Expiry
+from hammerflow.stores.job_logs import JobLogs
 from hammerflow.stores.job_search import JobSearch
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.limits import Limits
@@ -67,6 +68,7 @@ class Store:
         self.sinks = Sinks(database, self.names)
         self.webhooks = Webhooks(database, self.names)
         self.jobs = Jobs(database, self.names, poison_limit=poison_limit)
+        self.job_logs = JobLogs(database)
         self.search = JobSearch(database)
         self.workflows = Workflows(database, self.names)
         self.cancellations = Cancellations(database, self.names, self.workflows)

@@ -18,6 +18,7 @@ from hammerflow.jobs.unique import UniqueKey
 from hammerflow.options.checks import (
     FLAG,
     HOOK,
+    KEEP_LOGS,
     NAME_CHECK,
     ValueCheck,
     choice,
@@ -69,6 +70,8 @@ OPTIONS = OptionTable((
         "and at least until its dependents have ended."),
     Option("retention", RETENTION, "the app's settings", "How long ended jobs are kept: for every "
         "end state, or a mapping from completed, failed, cancelled or skipped."),
+    Option("keep_logs", KEEP_LOGS, "the app's", "Of which attempts "
+        "the lines are kept with the job that its body logs: of none, of those that fail, of all."),
     Option("serializer", choice("msgpack", "json"), "the app's", "Encoding of the arguments."),
     Option(
         "check_arguments", FLAG, "True",
@@ -129,6 +132,7 @@ class DeclaredOptions(TypedDict, total=False):
     store_result: bool
     result_ttl: float | timedelta
     retention: float | timedelta | str | Mapping[str, float | timedelta | str]
+    keep_logs: str
     serializer: str
     check_arguments: bool
     in_transaction: bool
@@ -184,6 +188,7 @@ class TaskOptions:
     store_result: bool = True
     result_ttl: float | None = None
     retention: Lifetimes | None = None
+    keep_logs: str | None = None
     serializer: str | None = None
     check_arguments: bool = True
     in_transaction: bool = False

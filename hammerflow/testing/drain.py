@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from hammerflow.app import Hammerflow
 from hammerflow.ids import worker_number
@@ -12,9 +14,11 @@ from hammerflow.jobs.outcome import Outcome, Settled
 from hammerflow.jobs.priority_rule import PriorityRule
 from hammerflow.options.checks import NAME_CHECK, items_of, whole
 from hammerflow.results.waiting import announce
+from hammerflow.stores.rows import JobLogRow
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.child.executor import Executor
+from hammerflow.worker.child.log_keeper import KeptLog, LogKeeper
 from hammerflow.worker.run_options import TaskCatalog, TaskInfo
 
 __all__ = ["drain"]
@@ -56,7 +60,8 @@ def drain(app: Hammerflow, *, queues: Iterable[str] | None = None, limit: int | 
     limit = None if limit is None else _RUNS(limit, "drain(): limit")
     worker = _InlineWorker(app, queues)
     try:
-        return worker.run(limit)
+        with worker.logs_kept():
+            return worker.run(limit)
     finally:
         app.store.workers.leave(worker.worker_id)
 
@@ -69,6 +74,8 @@ class _InlineWorker:
         self._rule = PriorityRule.of(app.settings.priorities, app.settings.aging)
         self._executor = Executor(app, progress=self._write_progress)
         self._executor.worker_id = self.worker_id
+        self._logs: list[JobLogRow] = []
+        self._executor.log_keeper = LogKeeper.of(app, self)
         catalog = TaskCatalog([TaskInfo.of(task) for task in app.tasks.values()])
         self._runners: list[tuple[list[int], Callable[[Sequence[Claimed]], list[Outcome]]]] = [
             (catalog.ids(is_async=False), self._run_each),
@@ -121,7 +128,28 @@ class _InlineWorker:
     def _settle(self, jobs: Sequence[Claimed], outcomes: Sequence[Outcome]) -> None:
         pairs = zip(jobs, outcomes, strict=True)
         batch = [pair for pair in pairs if not isinstance(pair[1], Settled)]
-        announce(self._app, self._store.jobs.settle(self.worker_id, batch))
+        logs, self._logs[:] = [*self._logs], []
+        announce(self._app, self._store.jobs.settle(self.worker_id, batch, logs=logs))
+
+    @contextlib.contextmanager
+    def logs_kept(self) -> Iterator[None]:
+        """Keep what bodies log, if a task wants that."""
+        keeper = self._executor.log_keeper
+        if keeper is None:
+            yield
+            return
+        keeper.install()
+        try:
+            yield
+        finally:
+            keeper.remove()
+
+    def lines(self, log: KeptLog, rows: Sequence[Any]) -> None:
+        """Nobody asks while a body runs."""
+
+    def row(self, row: JobLogRow) -> None:
+        """An attempt has ended, and keeps these lines."""
+        self._logs.append(row)
 
     def _queues(self) -> list[str]:
         if self._given is not None:

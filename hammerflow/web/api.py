@@ -27,6 +27,7 @@ _NAMES = [
     "show_stack",
     "show_dependencies",
     "edit_job",
+    "show_logs",
     "start_operation",
     "list_operations",
     "show_operation",

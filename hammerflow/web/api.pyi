@@ -127,6 +127,14 @@ class Attempt(TypedDict):
     seconds: float | None
     worker_id: int | None
 
+class AttemptLogShown(TypedDict):
+    attempt: int
+    lease: int
+    line_count: int
+    dropped: int
+    dropped_at: int
+    lines: list[LogLineShown]
+
 class AuditShown(TypedDict):
     id: str
     at: str
@@ -337,6 +345,10 @@ class JobFields(TypedDict):
     workflow_id: str | None
     worker_id: int | None
 
+class JobLogsShown(TypedDict):
+    items: list[AttemptLogShown]
+    values_hidden: bool
+
 class JobRow(TypedDict):
     id: str
     task: str
@@ -403,6 +415,7 @@ class JobShown(TypedDict):
     spawn: dict[str, Any] | None
     obstacles: list[Obstacle]
     errors: list[Attempt]
+    logs: list[LogOfAttempt]
 
 class LifetimesBody(TypedDict):
     lifetimes: dict[str, float | str]
@@ -475,6 +488,18 @@ class LiveCounts(TypedDict):
     waiting: int
     parked: int
     at_least: list[str]
+
+class LogLineShown(TypedDict):
+    at: str
+    level: str
+    logger: str
+    message: str
+
+class LogOfAttempt(TypedDict):
+    attempt: int
+    lease: int
+    lines: int
+    dropped: int
 
 class MadeBatch(TypedDict):
     id: str
@@ -1358,6 +1383,14 @@ class Api(Client):
         key: str | None = ...,
     ) -> JobEdited:
         """Change the arguments, queue or priority of a job that has not started."""
+    def show_logs(
+        self,
+        *,
+        job_id: str,
+        attempt: int = ...,
+        key: str | None = ...,
+    ) -> JobLogsShown:
+        """Show what the attempts of a job have logged, if its task keeps it."""
     def start_operation(
         self,
         *,

@@ -45,7 +45,7 @@ from hammerflow.text import counted, safe_repr, timestamp, visible_lines
 
 __all__ = [
     "JOB_THREADS", "SPAN_IDS", "JobContextFilter", "configure", "configure_fallback", "facts",
-    "writer_thread",
+    "text_of", "writer_thread",
 ]  # fmt: skip
 
 log = logging.getLogger("hammerflow.logs")
@@ -337,6 +337,14 @@ def _message(record: logging.LogRecord) -> str:
 def _traces(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
     traces = [formatter.formatException(record.exc_info)] if record.exc_info else []
     return [*traces, record.stack_info] if record.stack_info else traces
+
+
+def text_of(record: logging.LogRecord) -> str:
+    """The message of a record, and the traceback of its exception."""
+    return "\n".join([_message(record), *_traces(_PLAIN, record)])
+
+
+_PLAIN = logging.Formatter()
 
 
 def _plain(value: Any) -> str:

@@ -23,6 +23,9 @@ bytes or None   (no list) the encoded result                                   n
 ``TIMES``       {task id: [count, seconds]}                                    how long bodies ran
 ``RUNS``        job ids                                                        answers ASK
 ``LIMITED``     see LimitedBody                                                a body begins
+``LINES``       job id, only of failures, most lines, rows of KeptLine or      logged by a body
+                parts of the text of the last one
+``LOG``         the fields of JobLogRow                                        kept of an attempt
 ``PROGRESS``    job id, fraction, note                                         reported by a body
 ``QUIT``        reason                                                         will end, is used up
 ``STACKED``     job id, frames                                                 answers STACK
@@ -69,13 +72,14 @@ from hammerflow.jobs.outcome import (
 
 __all__ = [
     "APP_BROKEN", "APP_LOADED", "ASK", "ASYNC", "ENDED", "EXITED", "FORKED", "FORK_REQUEST",
-    "HELLO", "JOBS", "LIMITED", "NOT_FORKED", "PROGRESS", "QUIT", "RUNS", "SERIAL", "STACK",
-    "STACKED", "STOP", "TAKEN_BACK", "TIMES", "VERSION", "LimitedBody", "Pipes", "Unpacker", "pack",
-    "pack_outcome", "unpack_outcome", "write_all",
+    "HELLO", "JOBS", "LIMITED", "LINES", "LOG", "NOT_FORKED", "PROGRESS", "QUIT", "RUNS", "SERIAL",
+    "STACK", "STACKED", "STOP", "TAKEN_BACK", "TIMES", "VERSION", "LimitedBody", "Pipes",
+    "Unpacker", "pack", "pack_outcome", "unpack_outcome", "write_all",
 ]  # fmt: skip
 
 JOBS, STOP, ASK, STACK = 1, 2, 3, 4
 ENDED, TAKEN_BACK, TIMES, PROGRESS, QUIT, RUNS, HELLO, LIMITED, STACKED = range(11, 20)
+LINES, LOG = 30, 31
 APP_LOADED, APP_BROKEN, FORKED, EXITED, NOT_FORKED, VERSION = 21, 22, 23, 24, 25, 26
 
 FORK_REQUEST = struct.Struct("!cxxxI")

@@ -112,7 +112,7 @@ def test_help_shows_every_option(subject: Any, options: tuple[Option, ...]) -> N
     ("described", "holder"), [(OPTIONS, TaskOptions()), (SPAWN_OPTIONS, SpawnConfig())]
 )
 def test_described_defaults_are_those_that_hold(described: tuple[Option, ...], holder: Any) -> None:
-    in_words = {"name", "backoff", "retry_on", "serializer", "retention"}
+    in_words = {"name", "backoff", "retry_on", "serializer", "retention", "keep_logs"}
     for option in described:
         if option.name not in in_words:
             held = getattr(holder, option.name)

@@ -24,6 +24,7 @@ from hammerflow.stores.archive import ArchiveFilter
 from hammerflow.stores.retention import Walk
 from hammerflow.stores.transitions.archiving import ARCHIVED_TABLES
 from tests.stores.kit import BAD, Desk, desk_at, failed, spawned
+from tests.stores.test_job_logs import log
 from tests.stores.test_retention import AT_ONCE, TABLES, Killed, age, id_of, is_there, prune
 from tests.stores.workflow_kit import OK, Sketch, check_flows, run, settle
 
@@ -59,7 +60,8 @@ def lone(desk: Desk) -> None:
     first, second, third = desk.run(desk.job(unique_key="k"), desk.job(), desk.job("u", "mail"))
     desk.store.jobs.progress([(first.id, 1 / 3, "a third")])
     desk.settle((first, Retrying(0, BAD)), (second, failed()))
-    desk.settle((third, Completed(b"M" + bytes(range(256)) * 20)))
+    result = Completed(b"M" + bytes(range(256)) * 20)
+    desk.store.jobs.settle(1, [(third, result)], logs=[log(third, "a line", "\0")])
     desk.end(*desk.claim())
     desk.store.jobs.replay(second.id)
     desk.settle((desk.claim()[0], failed()))

@@ -44,6 +44,8 @@ ROWS = [
      "{id}, {now}, 4, 1, 1"),
     ("errors_without_job", "errors", "job_id, lease, kind, attempt, at, type, message, trace",
      "{id}, 1, 'failed', 1, {now}, '', '', ''"),
+    ("job_logs_without_job", "job_logs", "job_id, lease, attempt, line_count, dropped, data",
+     "{id}, 1, 1, 1, 0, ''"),
     ("progress_without_job", "progress", "job_id, at, fraction, note", "{id}, {now}, 0, ''"),
     ("replays_without_job", "replays", "operation_id, job_id, at, lease, attempt, replayed_by",
      "{id}, {id}, {now}, 1, 1, ''"),

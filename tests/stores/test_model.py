@@ -63,7 +63,7 @@ TABLES = [
         "leases",
         "scheduled",
     ),
-    *("waiting", "done", "errors", "parked", "unique_keys", "spawns", "progress"),
+    *("waiting", "done", "errors", "parked", "unique_keys", "spawns", "progress", "job_logs"),
 ]
 
 

@@ -155,7 +155,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "archive_read_edges": {"ids": some("d")},
     "archive_read_replays": {"ids": some("d")},
     "archive_sizes": {"ids": some("d")},
-    "archive_error_sizes": {"ids": some("d")},
+    "archive_text_sizes": {"ids": some("d")},
     "dead_failed": {"n": 10},
     "dead_parked": {"n": 20},
     "expires_again": {"ids": some("d")},

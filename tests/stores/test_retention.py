@@ -27,8 +27,8 @@ from tests.stores.workflow_kit import OK, Sketch, brood, check_flows, run, settl
 AT_ONCE = RetentionPolicy(dict.fromkeys(KEPT_STATES, 0.0))
 DAY = 86_400.0
 TABLES = (
-    "jobs", "done", "errors", "progress", "spawns", "edges", "nodes", "workflows", "barriers",
-    "waiting", "ready", "scheduled", "leases", "parked", "unique_keys",
+    "jobs", "done", "errors", "job_logs", "progress", "spawns", "edges", "nodes", "workflows",
+    "barriers", "waiting", "ready", "scheduled", "leases", "parked", "unique_keys",
 )  # fmt: skip
 
 

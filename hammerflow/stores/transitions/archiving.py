@@ -35,6 +35,7 @@ __all__ = [
 #: The tables whose rows move, with the columns that name the job or workflow they belong to.
 ARCHIVED_TABLES: Final = {
     "workflows": ("id",), "jobs": ("id",), "done": ("job_id",), "errors": ("job_id",),
+    "job_logs": ("job_id",),
     "progress": ("job_id",), "spawns": ("parent_id",), "replays": ("job_id",),
     "nodes": ("job_id",), "edges": ("parent_id", "child_id"), "barriers": ("id",),
 }  # fmt: skip

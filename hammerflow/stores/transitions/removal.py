@@ -217,6 +217,7 @@ def delete_groups(tx: Tx, groups: Sequence[RemovalGroup]) -> None:
         ("remove_workflows", workflow_ids), ("remove_edges_from", linked),
         ("remove_edges_to", linked), ("barriers_delete", linked),
         ("remove_spawns", ids), ("remove_replays", ids), ("remove_errors", ids),
+        ("remove_job_logs", ids),
         ("remove_progress", ids), ("remove_done", ids), ("remove_jobs", ids),
     ):  # fmt: skip
         if keys:

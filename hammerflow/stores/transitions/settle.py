@@ -27,6 +27,7 @@ from hammerflow.stores.database import Tx
 from hammerflow.stores.outbox import Outbox
 from hammerflow.stores.rows import (
     ErrorRow,
+    JobLogRow,
     ReadyRow,
     Row,
     done_row,
@@ -83,7 +84,7 @@ def is_plain(batch: Batch) -> bool:
 
 def settle(
     unit: Unit, worker_id: int, batch: Batch, *, poison_limit: int, single: bool = False,
-    patience: float | None = None,
+    patience: float | None = None, logs: Sequence[JobLogRow] = (),
 ) -> None:  # fmt: skip
     """Write the outcomes whose lease is still this worker's; drop the others.
 
@@ -94,6 +95,7 @@ def settle(
         single: the batch is plain, and one statement writes it. A job that something has come to
             depend on since its claim is left as stale, for a second settle.
         patience: seconds to wait for locks that other transactions hold; of leases, none at all.
+        logs: what bodies of these attempts have logged; not of a ``single`` batch.
     """
     plain = single or is_plain(batch)
     batch = _newest(batch)
@@ -107,6 +109,9 @@ def settle(
         if unit.tx.repeated:
             _reclaim_committed(unit, batch)
     _note_limited(unit, batch)
+    if logs:
+        held = {(job.id, job.lease) for job, _ in batch if job.id in taken}
+        unit.insert("job_logs_insert", [row for row in logs if row[:2] in held])
     unit.settlement.stopped.update(id_ for id_, lease in taken.items() if lease[0] is not None)
     if single or (plain and not any(lease[1] for lease in taken.values())):
         if unit.records.wanted and not single:
@@ -129,9 +134,7 @@ def _write_consequences(
     """Everything that follows from the outcomes of leases that were taken."""
     resolver = DependencyResolver(unit)
     _lock_workflows(resolver, mine)
-    _write_errors(
-        unit, worker_id, mine, taken
-    )  # also of those that are stopped: what they answered
+    _write_errors(unit, worker_id, mine, taken)  # of those that are stopped, too
     if unit.records.wanted:
         _note_ends(unit, mine, taken)
     mine = _honour_stops(unit, worker_id, resolver, mine, taken)
@@ -466,10 +469,11 @@ def end_jobs(unit: Unit, ends: Iterable[JobEnd]) -> None:
 
 
 def settle_streaming(
-    unit: Unit, worker_id: int, job: Claimed, outcome: Completed, chunks: Iterable[Sequence[NewJob]]
-) -> None:
+    unit: Unit, worker_id: int, job: Claimed, outcome: Completed,
+    chunks: Iterable[Sequence[NewJob]], logs: Sequence[JobLogRow] = (),
+) -> None:  # fmt: skip
     """Settle a spawner, whose outcome holds no children, and insert these chunk by chunk."""
-    settle(unit, worker_id, [(job, outcome)], poison_limit=0)
+    settle(unit, worker_id, [(job, outcome)], poison_limit=0, logs=logs)
     settlement = unit.settlement
     if job.id not in settlement.stale | settlement.earlier | settlement.stopped:
         resolver = DependencyResolver(unit)

@@ -11,6 +11,7 @@ from hammerflow.web.routes import (
     batches,
     events,
     job_actions,
+    job_logs,
     jobs,
     limits,
     operations,
@@ -31,7 +32,7 @@ from hammerflow.web.routing import Route
 __all__ = ["ROUTES"]
 
 ROUTES: Sequence[Route] = (
-    *overview.ROUTES, *jobs.ROUTES, *job_actions.ROUTES, *operations.ROUTES,
+    *overview.ROUTES, *jobs.ROUTES, *job_actions.ROUTES, *job_logs.ROUTES, *operations.ROUTES,
     *statistics.ROUTES, *queues.ROUTES, *tasks.ROUTES, *pauses.ROUTES, *limits.ROUTES,
     *workers.ROUTES, *workflows.ROUTES, *batches.ROUTES, *spawns.ROUTES, *schedules.ROUTES,
     *events.ROUTES, *sinks.ROUTES, *webhooks.ROUTES, *alerts.ROUTES, *archive.ROUTES,

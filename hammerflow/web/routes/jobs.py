@@ -135,6 +135,19 @@ class Attempt(msgspec.Struct):
     worker_id: int | None = None
 
 
+class LogOfAttempt(msgspec.Struct):
+    """How many lines an attempt has kept of what it logged, and how many were dropped.
+
+    Attributes:
+        lease: tells attempts of one number apart.
+    """
+
+    attempt: int
+    lease: int
+    lines: int
+    dropped: int
+
+
 class Obstacle(msgspec.Struct):
     """Why a job does not run, and what to do."""
 
@@ -160,6 +173,7 @@ class JobShown(JobFields, kw_only=True):
     spawn: dict[str, Any] | None = None
     obstacles: list[Obstacle] = []
     errors: list[Attempt] = []
+    logs: list[LogOfAttempt] = []
 
 
 def list_jobs(call: ApiCall[JobsQuery, None]) -> ListPage[JobRow]:

@@ -28,6 +28,8 @@ export type ArchivedShown = { id: string; task: string | null; queue: string | n
 
 export type Attempt = { attempt: number; at: string; kind: string; type: string; message: string; traceback: string; started_at?: string | null; seconds?: number | null; worker_id?: number | null };
 
+export type AttemptLogShown = { attempt: number; lease: number; line_count: number; dropped: number; dropped_at: number; lines: Array<LogLineShown> };
+
 export type AuditShown = { id: string; at: string; who: string; address: string; action: string; target: string; details: Record<string, any>; outcome: string | null };
 
 export type BatchCall = { task: string; args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null; delay?: number | null; timeout?: number | null; max_attempts?: number | null; headers?: Record<string, string> | null };
@@ -82,9 +84,11 @@ export type JobEdited = { id: string };
 
 export type JobFields = { id: string; task: string; queue: string; priority: number; state: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting"; dependency_status: string; attempt: number; created_at: string; run_at: string | null; started_at: string | null; finished_at: string | null; seconds: number | null; parent_id: string | null; root_id: string | null; depth: number; spawn_index: number | null; unique_key: string | null; reason: string | null; progress: number | null; progress_note: string | null; headers: Record<string, any>; options: Record<string, any>; workflow_id: string | null; worker_id: number | null };
 
+export type JobLogsShown = { items: Array<AttemptLogShown>; values_hidden: boolean };
+
 export type JobRow = { id: string; task: string; queue: string; priority: number; state: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting"; dependency_status: string; attempt: number; created_at: string; run_at: string | null; started_at: string | null; finished_at: string | null; seconds: number | null; parent_id: string | null; root_id: string | null; depth: number; spawn_index: number | null; unique_key: string | null; reason: string | null; progress: number | null; progress_note: string | null; headers: Record<string, any>; options: Record<string, any>; workflow_id: string | null; worker_id: number | null; worker: WorkerRef | null; error: ErrorNote | null };
 
-export type JobShown = { id: string; task: string; queue: string; priority: number; state: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting"; dependency_status: string; attempt: number; created_at: string; run_at: string | null; started_at: string | null; finished_at: string | null; seconds: number | null; parent_id: string | null; root_id: string | null; depth: number; spawn_index: number | null; unique_key: string | null; reason: string | null; progress: number | null; progress_note: string | null; headers: Record<string, any>; options: Record<string, any>; workflow_id: string | null; worker_id: number | null; worker: WorkerRef | null; call?: string | null; args?: any; kwargs?: any; result?: any; result_text?: string | null; values_hidden?: boolean; unique_holder?: string | null; limit_key?: string | null; fair_key?: string | null; spawn?: Record<string, any> | null; obstacles?: Array<Obstacle>; errors?: Array<Attempt> };
+export type JobShown = { id: string; task: string; queue: string; priority: number; state: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting"; dependency_status: string; attempt: number; created_at: string; run_at: string | null; started_at: string | null; finished_at: string | null; seconds: number | null; parent_id: string | null; root_id: string | null; depth: number; spawn_index: number | null; unique_key: string | null; reason: string | null; progress: number | null; progress_note: string | null; headers: Record<string, any>; options: Record<string, any>; workflow_id: string | null; worker_id: number | null; worker: WorkerRef | null; call?: string | null; args?: any; kwargs?: any; result?: any; result_text?: string | null; values_hidden?: boolean; unique_holder?: string | null; limit_key?: string | null; fair_key?: string | null; spawn?: Record<string, any> | null; obstacles?: Array<Obstacle>; errors?: Array<Attempt>; logs?: Array<LogOfAttempt> };
 
 export type LifetimesBody = { lifetimes: Record<string, number | string> };
 
@@ -113,6 +117,10 @@ export type ListPage_OperationShown = { items: Array<OperationShown>; next?: str
 export type ListPage_WorkflowRowOut = { items: Array<WorkflowRowOut>; next?: string | null; is_tired?: boolean };
 
 export type LiveCounts = { ready: number; running: number; scheduled: number; waiting: number; parked: number; at_least: Array<string> };
+
+export type LogLineShown = { at: string; level: string; logger: string; message: string };
+
+export type LogOfAttempt = { attempt: number; lease: number; lines: number; dropped: number };
 
 export type MadeBatch = { id: string; calls: number };
 
@@ -335,6 +343,8 @@ export class HammerflowClient {
   showDependencies(params: { job_id: string; limit?: number }, options?: RequestOptions): Promise<DependenciesShown>;
   /** Change the arguments, queue or priority of a job that has not started. */
   editJob(params: { job_id: string } & JobEdit, options?: RequestOptions): Promise<JobEdited>;
+  /** Show what the attempts of a job have logged, if its task keeps it. */
+  showLogs(params: { job_id: string; attempt?: number }, options?: RequestOptions): Promise<JobLogsShown>;
   /** Run again, cancel or remove all jobs of a filter. */
   startOperation(params: NewOperation, options?: RequestOptions): Promise<OperationShown>;
   /** List operations, newest first; they are kept for a year. */

@@ -170,6 +170,7 @@ const OPERATIONS = /* table */ {
   showStack: ["POST", "/api/jobs/{job_id}/stack", [], true],
   showDependencies: ["GET", "/api/jobs/{job_id}/dependencies", ["limit"], false],
   editJob: ["PATCH", "/api/jobs/{job_id}", [], true],
+  showLogs: ["GET", "/api/jobs/{job_id}/logs", ["attempt"], false],
   startOperation: ["POST", "/api/operations", [], true],
   listOperations: ["GET", "/api/operations", ["before", "limit"], false],
   showOperation: ["GET", "/api/operations/{operation_id}", [], false],

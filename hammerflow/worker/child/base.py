@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from hammerflow.app import Hammerflow
 from hammerflow.jobs.outcome import Failed, Outcome
 from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.stores.rows import JobLogRow
 from hammerflow.text import storable
 from hammerflow.worker.child.executor import Executor
 from hammerflow.worker.child.hooks import call_starts
 from hammerflow.worker.child.interrupts import Interrupts
+from hammerflow.worker.child.log_keeper import KeptLog, LogKeeper
 from hammerflow.worker.child.process_state import ProcessState
 from hammerflow.worker.child.watching import flush
 from hammerflow.worker.descriptors import Sentinel
@@ -29,6 +32,8 @@ from hammerflow.worker.processes import (
 from hammerflow.worker.protocol import (
     HELLO,
     LIMITED,
+    LINES,
+    LOG,
     PROGRESS,
     LimitedBody,
     Pipes,
@@ -91,6 +96,7 @@ class Child:
         self._executor = Executor(
             self.app, self._send_progress, self._interrupts, self._send_limits, self.lease_clock
         )
+        self._executor.log_keeper = LogKeeper.of(self.app, _LogMessages(self._send))
 
         if self.app.settings.tracing:
             from hammerflow.telemetry.tracing import current_ids  # imports OpenTelemetry
@@ -100,6 +106,8 @@ class Child:
     def _begin(self) -> None:
         """Handle signals, and note the state of the process to which it returns after each job."""
         self._interrupts.install()
+        if self._executor.log_keeper is not None:
+            self._executor.log_keeper.install()
         call_starts(self.app.hooks)
         self._stack = offer_stack()
         if self.shares_process:
@@ -183,3 +191,18 @@ class Child:
         # Short enough for one atomic write (pipe(7), PIPE_BUF): the soft timeout of the body that
         # calls this must not leave half a message.
         self._send(pack([PROGRESS, job_id, fraction, storable(note, _NOTE)]))
+
+
+class _LogMessages:
+    """Tells the supervisor what bodies log: a killed one has told it before it died."""
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+
+    def lines(self, log: KeptLog, rows: Sequence[Any]) -> None:
+        """A body has logged these."""
+        self._send(pack([LINES, log.job.id, log.only_failures, log.most, rows]))
+
+    def row(self, row: JobLogRow) -> None:
+        """An attempt has ended, and keeps these lines."""
+        self._send(pack([LOG, *row]))

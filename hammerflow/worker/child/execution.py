@@ -20,6 +20,7 @@ from hammerflow.jobs.outcome import Operation
 from hammerflow.tasks.functions import UNFINISHED, unfinished
 from hammerflow.tasks.task import Spawner, Task
 from hammerflow.worker.child.inputs import Inputs
+from hammerflow.worker.child.log_keeper import KeptLog
 from hammerflow.worker.child.spawn_buffer import SpawnBuffer
 from hammerflow.worker.run_options import RunOptions
 from hammerflow.workflows.batch import Batch
@@ -52,6 +53,7 @@ class JobExecution:
             as SystemExit; the child cancels the body for it.
         is_disturbed: another body has tried to cancel this async one, or a task of it.
         is_spent: an async body has used up its CPU limit.
+        kept_log: takes what its body logs; None if that is not kept.
         span_trace: see :class:`hammerflow.telemetry.watchers.WatchedRun`; likewise ``parents`` and
             ``error``, which only watchers ask for.
     """
@@ -76,6 +78,7 @@ class JobExecution:
     span_trace: str | None = None
     parents: Sequence[str] = ()
     error: BaseException | None = None
+    kept_log: KeptLog | None = None
     _context: JobContext | None = None
 
     @property

@@ -7,7 +7,7 @@ import decimal
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -42,6 +42,7 @@ from hammerflow.jobs.outcome import (
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.results.waiting import announce
 from hammerflow.services.lease_clock import LeaseClock
+from hammerflow.stores.rows import JobLogRow
 from hammerflow.tasks.functions import UNFINISHED, lazy_part, unfinished
 from hammerflow.tasks.options import refuse_limits
 from hammerflow.tasks.task import Task
@@ -50,6 +51,7 @@ from hammerflow.worker.child.execution import JobExecution
 from hammerflow.worker.child.hooks import call_ended, call_hooks
 from hammerflow.worker.child.inputs import first_arguments
 from hammerflow.worker.child.interrupts import Interrupts
+from hammerflow.worker.child.log_keeper import LogKeeper
 from hammerflow.worker.child.watching import (
     begin_watches,
     end_watches,
@@ -89,6 +91,7 @@ class Executor:
         lease_clock: until when the leases of its jobs are surely held; no body begins later.
         worker_id: the registration that has claimed the jobs.
         queues: the names of the queues that they came from, by number.
+        log_keeper: keeps what bodies log; None if no task wants that.
     """
 
     app: Hammerflow
@@ -98,6 +101,7 @@ class Executor:
     lease_clock: LeaseClock | None = None
     worker_id: int = 0
     queues: dict[int, str] = field(default_factory=dict)
+    log_keeper: LogKeeper | None = None
     _encoded_nones: dict[str | None, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -133,7 +137,11 @@ class Executor:
         execution = self._prepare(job, self.worker_id)
         if not isinstance(execution, JobExecution):
             return execution
+        if self.log_keeper is not None:
+            execution.kept_log = self.log_keeper.begin(job)
         outcome = self._run_watched(execution) if self._watchers else self._run(execution)
+        if execution.kept_log is not None:
+            execution.kept_log.end(outcome)
         if self._hooks is not None:
             self.exit_if_forked()
             call_ended(self._hooks, execution, outcome)
@@ -185,10 +193,14 @@ class Executor:
             return execution
         RUNNING.set(execution)
         started(execution)
+        if self.log_keeper is not None:
+            execution.kept_log = self.log_keeper.begin(job)
         if self._watchers:
             outcome = await self._run_watched_async(execution)
         else:
             outcome = await self._run_async(execution)
+        if execution.kept_log is not None:
+            execution.kept_log.end(outcome)
         if self._hooks is not None:
             call_ended(self._hooks, execution, outcome)
         return outcome
@@ -313,7 +325,12 @@ class Executor:
                 outcome = self._completed(execution, value)
                 if not isinstance(outcome, Completed):
                     raise _RollBack(outcome)
-                settlement = jobs.settle(execution.worker_id, [(execution.job, outcome)], tx)
+                settlement = jobs.settle(
+                    execution.worker_id,
+                    [(execution.job, outcome)],
+                    tx,
+                    logs=_logs(execution, outcome),
+                )
                 if execution.job.id in settlement.stale:
                     raise _RollBack(Settled(True))
                 if execution.job.id in settlement.stopped:
@@ -337,8 +354,9 @@ class Executor:
             return outcome
         outcome = outcome._replace(spawned=outcome.spawned._replace(children=[]))
         settlement = self.app.store.jobs.settle_stream(
-            execution.worker_id, execution.job, outcome, buffer.chunks
-        )
+            execution.worker_id, execution.job, outcome, buffer.chunks,
+            logs=_logs(execution, outcome),
+        )  # fmt: skip
         return self._settled(execution, settlement)
 
     def _complete_or_fail(self, execution: JobExecution, value: Any) -> Outcome:
@@ -394,6 +412,12 @@ class Executor:
             text = failure_of(error).traceback  # not exc_info: its text runs the user's code, too
             log.error("on_spawn_complete of %s failed\n%s", execution.task.name, text)
         return Settled(False)
+
+
+def _logs(execution: JobExecution, outcome: Outcome) -> Sequence[JobLogRow]:
+    """What a settle in this process writes of the body's lines."""
+    row = None if execution.kept_log is None else execution.kept_log.row(outcome)
+    return [] if row is None else [row]
 
 
 def _interrupter(execution: JobExecution) -> Callable[[CpuLimitExceeded], None]:

@@ -78,7 +78,9 @@ class AsyncChildHandle(ChildHandle):
             del self._in_flight[held.job.id]
             self._stop_by.pop(held.job.id, None)
             self.kill_at.pop(held.job.id, None)
-            results.add(held, self.outcome_of_dropped(held.job), self.pid, None)
+            outcome = self.outcome_of_dropped(held.job)
+            self.keep_log(held.job, outcome, results)
+            results.add(held, outcome, self.pid, None)
 
     def take_back(self) -> list[HeldJob]:
         """Nothing: it has started all its jobs."""

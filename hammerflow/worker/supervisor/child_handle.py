@@ -15,7 +15,9 @@ from queue import SimpleQueue
 from typing import Any, ClassVar, NamedTuple
 
 from hammerflow.jobs.job import Claimed
+from hammerflow.jobs.log_lines import KeptLine, LineBuffer
 from hammerflow.jobs.outcome import Failed, Failure, Lost, Outcome, Released, Retrying, Suspected
+from hammerflow.stores.rows import JobLogRow
 from hammerflow.worker.failures import (
     CLOSED_PIPES,
     dropped_job,
@@ -30,6 +32,8 @@ from hammerflow.worker.protocol import (
     HELLO,
     JOBS,
     LIMITED,
+    LINES,
+    LOG,
     PROGRESS,
     QUIT,
     RUNS,
@@ -55,6 +59,13 @@ class KillReason(NamedTuple):
     why: str  # continues "killing child 4711: ..."
     job_id: bytes | None = None
     failure: Failure | None = None
+
+
+class RunningLog(NamedTuple):
+    """What a running job has logged so far."""
+
+    only_failures: bool
+    buffer: LineBuffer
 
 
 class JobDeadline(NamedTuple):
@@ -91,6 +102,7 @@ class ChildHandle(ABC):
         dropped: jobs that it does not run, though it was given them and has reported no outcome.
         stacks: of jobs, as it has told them when it was asked.
         kill_at: jobs that were cancelled here, and when the child is killed for each.
+        logs: what jobs have logged whose tasks keep it.
     """
 
     kind: ClassVar[bytes]
@@ -119,6 +131,7 @@ class ChildHandle(ABC):
     dropped: list[HeldJob] = field(default_factory=list)
     stacks: SimpleQueue[tuple[bytes, list[Frame]]] = field(default_factory=SimpleQueue)
     kill_at: dict[bytes, float] = field(default_factory=dict)
+    logs: dict[bytes, JobLogRow | RunningLog] = field(default_factory=dict)
     _known_queues: set[int] = field(default_factory=set)
     _asked_about: set[bytes] | None = None  # the jobs that it had when it was last asked
 
@@ -264,6 +277,8 @@ class ChildHandle(ABC):
 
     def _end(self, held: HeldJob, outcome: Outcome, results: RoundResults, seconds: float) -> None:
         self.jobs_ended += 1
+        if self.logs and isinstance(log := self.logs.pop(held.job.id, None), JobLogRow):
+            results.logs.append(log)
         is_cancelled = self.kill_at.pop(held.job.id, None) is not None
         if type(outcome) is Released:
             is_excused = self._excuses_release()
@@ -274,14 +289,40 @@ class ChildHandle(ABC):
                 outcome = self._retried(held.job, self_cancelled(), may_retry=True)
         results.add(held, outcome, self.pid, seconds)
 
+    def keep_log(self, job: Claimed, outcome: Outcome, results: RoundResults) -> None:
+        """Keep what a job has logged that could not report its end."""
+        log = self.logs.pop(job.id, None)
+        if isinstance(log, RunningLog):
+            is_wanted = not log.only_failures or type(outcome) is not Released
+            buffer = log.buffer
+            log = JobLogRow.of(job.id, job.lease, job.attempt, buffer) if is_wanted else None
+        if log is not None:
+            results.logs.append(log)
+
     @abstractmethod
     def _excuses_release(self) -> bool:
         """Whether a job that was interrupted is not at fault, though it was not cancelled. Each
         cause excuses one job."""
 
+    def _take_lines(
+        self, job_id: bytes, only_failures: bool, most: int, rows: Sequence[Any]
+    ) -> None:  # fmt: skip
+        log = self.logs.get(job_id)
+        if not isinstance(log, RunningLog):
+            log = self.logs[job_id] = RunningLog(only_failures, LineBuffer(most))
+        for row in rows:
+            if isinstance(row, str):
+                log.buffer.extend_last(row)
+            else:
+                log.buffer.add(KeptLine(*row))
+
     def _receive_common(self, message: list[Any], results: RoundResults) -> None:
         if message[0] == PROGRESS:
             results.notes.append((message[1], message[2], message[3]))
+        elif message[0] == LINES:
+            self._take_lines(*message[1:])
+        elif message[0] == LOG:
+            self.logs[message[1]] = JobLogRow(*message[1:])
         elif message[0] == LIMITED:
             self.limited = LimitedBody(*message[1:])
         elif message[0] == HELLO:

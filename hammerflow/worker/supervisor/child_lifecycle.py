@@ -390,6 +390,7 @@ class ChildLifecycle:
         group.put_back(unstarted, now)
         for held in ran:
             outcome = child.outcome_after_death(held.job, len(ran) - 1)
+            child.keep_log(held.job, outcome, results)
             results.add(held, outcome, child.pid, child.seconds_of(held.job, now))
         for serials in self._serials_of.values():
             serials.discard(child.serial)

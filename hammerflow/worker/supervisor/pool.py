@@ -14,6 +14,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Outcome
+from hammerflow.stores.rows import JobLogRow
 from hammerflow.text import counted
 from hammerflow.worker.logs import facts
 from hammerflow.worker.options import ChildRange, WorkerOptions
@@ -75,6 +76,7 @@ class Pool:
     Args:
         log_level: of the lines for jobs that ended well, as a number of :mod:`logging`.
         deliver: takes the outcomes of jobs by the registration that claimed them.
+        keep_logs: takes what they have logged, before ``deliver`` gets them.
         on_progress: takes what a job reports of its progress: id, fraction, note.
         on_fork_server_lost: called when the fork server has died or does not answer; with that
             as a sentence.
@@ -94,6 +96,7 @@ class Pool:
         *,
         log_level: int,
         deliver: Callable[[int, list[tuple[Claimed, Outcome]]], None],
+        keep_logs: Callable[[Sequence[JobLogRow]], None],
         on_progress: Callable[[bytes, float, str], None],
         on_fork_server_lost: Callable[[str], None],
         on_runs: Callable[[Sequence[Runs]], None] | None = None,
@@ -123,6 +126,7 @@ class Pool:
         )
         self._grace = options.grace
         self._deliver_to_settler = deliver
+        self._keep_logs = keep_logs
         self._on_progress = on_progress
         self._on_runs = on_runs
         self._abandoned: set[int] = set()  # registrations that are gone
@@ -459,6 +463,8 @@ class Pool:
         self.released += results.released
         if results.runs and self._on_runs is not None:
             self._on_runs(results.runs)
+        if results.logs:
+            self._keep_logs(results.logs)
         for worker_id, pairs in results.ended.items():
             self.changes += 1
             if pairs:  # the ends of one round are mostly of one queue: no work for each job

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Cancelled, Completed, Outcome, Released
+from hammerflow.stores.rows import JobLogRow
 
 __all__ = ["EndedJob", "HeldJob", "RoundResults", "Runs"]
 
@@ -43,6 +44,7 @@ class RoundResults:
         notes: progress: job id, fraction, note.
         released: how many of the jobs give their leases back.
         runs: the durations of attempts; None where nobody wants them.
+        logs: the lines that attempts keep.
     """
 
     logs_all: bool = False
@@ -51,6 +53,7 @@ class RoundResults:
     notes: list[tuple[bytes, float, str]] = field(default_factory=list)
     released: int = 0
     runs: list[Runs] | None = None
+    logs: list[JobLogRow] = field(default_factory=list)
 
     def add(
         self, held: HeldJob, outcome: Outcome, child: int | None, seconds: float | None

@@ -196,7 +196,7 @@ class SerialChildHandle(ChildHandle):
     def _complete(
         self, values: list[bytes | None], results: RoundResults, now: float, seconds: float
     ) -> None:
-        if self.catalog.ttls or self.kill_at:
+        if self.catalog.ttls or self.kill_at or self.logs:
             for value in values:
                 self._end_one(Completed(value), results, now, seconds)
             return

@@ -27,6 +27,7 @@ from hammerflow.jobs.settlement import Settlement
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores.database import LockedOut
 from hammerflow.stores.error_codes import ErrorKind
+from hammerflow.stores.rows import JobLogRow
 from hammerflow.stores.store import Store
 from hammerflow.stores.transitions.settle import is_plain
 from hammerflow.stores.transitions.unit import CascadeTooLong
@@ -103,6 +104,7 @@ class Settler:
     _writing: _Outcomes | None = None
     _long: deque[_Outcomes] = field(default_factory=deque)  # for the thread of long cascades
     _is_queues_turn: bool = False
+    _logs: dict[tuple[bytes, int], JobLogRow] = field(default_factory=dict)  # by job and lease
     _count: int = 0
     _bytes: int = 0
     _stopping: bool = False
@@ -141,6 +143,13 @@ class Settler:
             self._count += len(pairs)
             self._bytes += _size(pairs)
             self._changed.notify()
+
+    def keep_logs(self, rows: Sequence[JobLogRow]) -> None:
+        """Keep what attempts have logged, to be written with the outcomes that come next."""
+        with self._changed:
+            for row in rows:
+                self._logs[row.job_id, row.lease] = row
+                self._bytes += len(row.data)
 
     def held(self, worker_id: int) -> set[bytes]:
         """Ids of jobs of this registration whose outcome is not written yet."""
@@ -186,6 +195,9 @@ class Settler:
         if is_written:
             self._count -= len(batch.pairs)
             self._bytes -= _size(batch.pairs)
+            for row in self._logs_of(batch.pairs):
+                self._bytes -= len(row.data)
+                del self._logs[row.job_id, row.lease]
         return is_written is not None
 
     def _take_batch(self) -> _Outcomes | None:
@@ -237,6 +249,7 @@ class Settler:
                 settlement = self.store.jobs.settle(
                     batch.worker_id, batch.pairs,
                     patience=_LOCK_GLANCE if batch.waits else _LOCK_PATIENCE, most=most,
+                    logs=self._logs_of(batch.pairs),
                 )  # fmt: skip
             except LockedOut as error:
                 return self._try_apart(batch, error)
@@ -258,6 +271,13 @@ class Settler:
                     self._put_aside(batch, settlement.held)
                 self._after(settlement, batch.pairs, time.monotonic() - begun)
                 return True
+
+    def _logs_of(self, pairs: Sequence[Pair]) -> list[JobLogRow]:
+        """The logs of these attempts, to be written with their outcomes."""
+        if not self._logs:
+            return []
+        found = (self._logs.get((job.id, job.lease)) for job, _ in pairs)
+        return [row for row in found if row is not None]
 
     @property
     def _writes(self) -> int:

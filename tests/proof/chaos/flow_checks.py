@@ -41,6 +41,7 @@ _RUNS = """
 #: Columns that name jobs or workflows.
 _NAMED = {
     "edges": ("parent_id", "child_id"), "nodes": ("workflow_id", "job_id"), "errors": ("job_id",),
+    "job_logs": ("job_id",),
     "spawns": ("parent_id",), "progress": ("job_id",),
     "jobs": ("parent_id", "workflow_id", "dependent_id"),
 }  # fmt: skip

@@ -40,6 +40,16 @@ INSERT INTO {errors} (job_id, lease, kind, attempt, at, type, message, trace, st
 VALUES (:job_id::uuid, :lease::integer, :kind::text, :attempt::integer, :at::timestamptz, :type::text,
         :message::text, :trace::text, :started_at::timestamptz, :worker_id::bigint)
 
+-- name: archive_read_job_logs
+SELECT job_id, lease, attempt, line_count, dropped, data
+FROM {job_logs} {by_primary}
+WHERE job_id IN (:ids*uuid)
+
+-- name: archive_write_job_logs
+INSERT INTO {job_logs} (job_id, lease, attempt, line_count, dropped, data)
+VALUES (:job_id::uuid, :lease::integer, :attempt::integer, :line_count::integer, :dropped::integer,
+        :data::bytea)
+
 -- name: archive_read_progress
 SELECT job_id, at, fraction, note
 FROM {progress} {by_primary}
@@ -132,11 +142,13 @@ FROM {jobs} j {by_primary}
 JOIN {done} d {by_primary} ON d.job_id = j.id
 WHERE j.id IN (:ids*uuid)
 
--- name: archive_error_sizes
-SELECT job_id, SUM(length(message) + length(trace))
-FROM {errors} {by_primary}
-WHERE job_id IN (:ids*uuid)
-GROUP BY job_id
+-- name: archive_text_sizes
+SELECT t.job_id, SUM(t.size)
+FROM
+  (SELECT job_id, length(message) + length(trace) AS size FROM {errors} {by_primary} WHERE job_id IN (:ids*uuid)
+   UNION ALL
+   SELECT job_id, length(data) FROM {job_logs} {by_primary} WHERE job_id IN (:ids*uuid)) t
+GROUP BY t.job_id
 
 -- name: archived_insert
 INSERT INTO {archived} (id, pack_id, group_id, task_id, queue_id, ended_at, size, state, root_id, workflow_id)

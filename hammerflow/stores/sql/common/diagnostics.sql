@@ -72,6 +72,8 @@ UPDATE {done} SET job_id = job_id WHERE 1 = 0;
 UPDATE {parked} SET job_id = job_id WHERE 1 = 0;
 {use:errors};
 UPDATE {errors} SET job_id = job_id WHERE 1 = 0;
+{use:job_logs};
+UPDATE {job_logs} SET job_id = job_id WHERE 1 = 0;
 {use:progress};
 UPDATE {progress} SET job_id = job_id WHERE 1 = 0;
 {use:unique_keys};
@@ -189,7 +191,8 @@ WHERE d.job_id IS NULL AND l.job_id IS NULL AND r.job_id IS NULL AND s.job_id IS
 -- name: mend_stateless
 INSERT INTO {parked} (job_id, queue_id, priority_order, task_id, lease, attempt, why, detail, at)
 SELECT j.id, j.queue_id, {order:j}, j.task_id,
-  COALESCE((SELECT MAX(e.lease) FROM {errors} e WHERE e.job_id = j.id), 0) + 1, 0, 'no_state',
+  COALESCE((SELECT MAX(e.lease) FROM {errors} e WHERE e.job_id = j.id), 0)
+  + COALESCE((SELECT MAX(g.lease) FROM {job_logs} g WHERE g.job_id = j.id), 0) + 1, 0, 'no_state',
   'its row was in none of the tables of states', {now}
 FROM {jobs} j
 WHERE j.id IN (:ids*uuid)

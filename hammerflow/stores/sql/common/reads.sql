@@ -41,6 +41,20 @@ FROM {errors}
 WHERE job_id = :id::uuid
 ORDER BY lease, at
 
+-- name: job_logs
+SELECT attempt, lease, data
+FROM {job_logs} {by_primary}
+WHERE job_id = :id::uuid
+  AND (:attempt::integer IS NULL OR attempt = :attempt::integer)
+ORDER BY lease
+
+-- How many lines each attempt has kept, and how many it has dropped.
+-- name: job_log_sizes
+SELECT attempt, lease, line_count, dropped
+FROM {job_logs} {by_primary}
+WHERE job_id = :id::uuid
+ORDER BY lease
+
 -- name: job_rows
 SELECT id, task, queue, state, priority, dependency_status, attempt, created_at, run_at, started_at,
        finished_at, parent_id, root_id, depth, spawn_index, unique_key, reason, fraction, note,

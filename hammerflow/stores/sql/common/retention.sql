@@ -141,6 +141,10 @@ WHERE id IN (:ids*uuid)
 {delete_from:errors}
 WHERE job_id IN (:ids*uuid)
 
+-- name: remove_job_logs
+{delete_from:job_logs}
+WHERE job_id IN (:ids*uuid)
+
 -- name: remove_progress
 {delete_from:progress}
 WHERE job_id IN (:ids*uuid)

@@ -47,6 +47,11 @@ INSERT INTO {errors} (job_id, lease, kind, attempt, at, type, message, trace, st
 VALUES (:job_id::uuid, :lease::integer, :kind::text, :attempt::integer, {now}, :type::text,
         :message::text, :trace::text, :started_at::timestamptz, :worker_id::bigint)
 
+-- name: job_logs_insert
+INSERT INTO {job_logs} (job_id, lease, attempt, line_count, dropped, data)
+VALUES (:job_id::uuid, :lease::integer, :attempt::integer, :line_count::integer, :dropped::integer,
+        :data::bytea)
+
 -- name: parked_insert
 INSERT INTO {parked} (job_id, queue_id, priority_order, task_id, lease, attempt, why, detail, at)
 VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::bigint, :task_id::bigint,

@@ -1,6 +1,6 @@
 // One job: why it does not run, its life, its call, its attempts.
 import { parse, send, stringify, useRead } from "../lib/api.js";
-import { count, counted, duration, secondsSince, shortId } from "../lib/format.js";
+import { clockOf, count, counted, duration, secondsSince, shortId } from "../lib/format.js";
 import { Gantt } from "../lib/gantt.js";
 import { html, useState } from "../lib/html.js";
 import { ask, At, Bar, Card, Copy, perform, Says, State, Trouble } from "../lib/parts.js";
@@ -78,6 +78,22 @@ function Trace({ text }) {
   return html`<pre tabindex="0" class="trace">${folded ? html`<button class="plain" onClick=${() => setOpen(true)}>${counted(folded, "frame")} of libraries</button>${"\n"}` : ""}${shown.map((each, place) => html`<span class=${place === shown.length - 1 ? "hit" : ""}>${`${each}\n`}</span>`)}</pre>`;
 }
 
+/** A line that the body has logged; only the time of the day is shown. */
+const Line = ({ line }) => html`<span class="log-${line.level}"><time datetime=${line.at} title=${new Date(line.at).toString()}>${clockOf(new Date(line.at), true)}</time> ${line.level} <i>${line.logger}</i> ${line.message}\n</span>`;
+
+/** What an attempt has logged, read once it is opened. */
+function LogOf({ job, size, isFirst }) {
+  const [isOpen, setOpen] = useState(isFirst);
+  const { data, problem } = useRead(isOpen ? `/api/jobs/${job.id}/logs` : null, { attempt: size.attempt }, 0);
+  const log = data?.items.find((one) => one.lease === size.lease);
+  return html`<details open=${isOpen} onToggle=${(event) => setOpen(event.target.open)}><summary>Attempt ${size.attempt}: ${counted(size.lines, "line")}${size.dropped ? `, ${count(size.dropped)} more dropped` : ""}</summary><${Trouble} problem=${problem} />${log ? html`<pre tabindex="0" class="log">${log.lines.map((line, place) => html`${log.dropped && place === log.dropped_at ? html`<span class="dim">... ${counted(log.dropped, "line")} dropped ...\n</span>` : ""}<${Line} line=${line} />`)}</pre>` : ""}</details>`;
+}
+
+function Logs({ job }) {
+  const sizes = [...job.logs].reverse();
+  return html`<${Card} title="Logs" note="of attempts that have ended">${job.values_hidden ? html`<p class="dim">You may not see arguments and results, so you may not see these lines.</p>` : sizes.map((size, place) => html`<${LogOf} key=${size.lease} job=${job} size=${size} isFirst=${place === 0} />`)}<//>`;
+}
+
 /** Why it does not run; or else where it runs, or how it has ended. */
 function Why({ job }) {
   const { data } = useRead(job.obstacles.length || job.state === "completed" ? null : `/api/jobs/${job.id}/explain`, {}, 3);
@@ -140,7 +156,7 @@ ${may("operate") && canCancel ? html`<button class="btn harm" onClick=${cancel}>
 <${Card} size="s6" title="Call" note=${job.call ? html`<${Copy} text=${`${job.task}${job.call}`}>copy as Python<//>` : ""}>${job.values_hidden ? html`<p class="dim">You may not see arguments and results.</p>` : html`<pre tabindex="0">${job.task}${job.call ?? "()"}</pre>`}
 ${job.state === "completed" && !job.values_hidden ? html`<h2 class="gap">Result</h2><pre tabindex="0">${job.result_text ?? "None"}</pre>` : ""}
 <h2 class="gap">Details</h2><${Details} job=${job} family=${family} /><//>
-<div class="s6">${isRunning && may("operate") ? html`<${Stack} job=${job} />` : ""}${job.errors.length ? [...job.errors].reverse().map((error) => html`<${Card} key=${error.attempt + error.at} title=${`Attempt ${error.attempt}: ${error.kind}`} note=${html`<${At} at=${error.started_at ?? error.at} />${error.seconds === null ? "" : `, ran ${duration(error.seconds)}`}${error.worker_id === null ? "" : ` on worker ${error.worker_id}`}`}>${error.traceback ? html`<${Trace} text=${error.traceback} />` : html`<pre>${error.type}: ${error.message}</pre>`}<//>`) : html`<${Card} title="Attempts"><p class="dim">${job.attempt ? "No attempt has failed." : "It has not been tried yet."}</p><//>`}</div></div>`;
+<div class="s6">${isRunning && may("operate") ? html`<${Stack} job=${job} />` : ""}${job.errors.length ? [...job.errors].reverse().map((error) => html`<${Card} key=${error.attempt + error.at} title=${`Attempt ${error.attempt}: ${error.kind}`} note=${html`<${At} at=${error.started_at ?? error.at} />${error.seconds === null ? "" : `, ran ${duration(error.seconds)}`}${error.worker_id === null ? "" : ` on worker ${error.worker_id}`}`}>${error.traceback ? html`<${Trace} text=${error.traceback} />` : html`<pre>${error.type}: ${error.message}</pre>`}<//>`) : html`<${Card} title="Attempts"><p class="dim">${job.attempt ? "No attempt has failed." : "It has not been tried yet."}</p><//>`}</div>${job.logs.length ? html`<${Logs} job=${job} />` : ""}</div>`;
 }
 
 function Details({ job, family }) {

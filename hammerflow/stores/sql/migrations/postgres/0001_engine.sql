@@ -65,6 +65,9 @@ CREATE TABLE {errors} (
   job_id uuid NOT NULL, lease integer NOT NULL, kind text NOT NULL, attempt integer NOT NULL,
   at timestamptz NOT NULL, started_at timestamptz, worker_id bigint, type text NOT NULL,
   message text NOT NULL, trace text NOT NULL, PRIMARY KEY (job_id, lease, kind));
+CREATE TABLE {job_logs} (
+  job_id uuid NOT NULL, lease integer NOT NULL, attempt integer NOT NULL, line_count integer NOT NULL,
+  dropped integer NOT NULL, data bytea NOT NULL, PRIMARY KEY (job_id, lease));
 CREATE TABLE {parked} (
   job_id uuid PRIMARY KEY, at timestamptz NOT NULL, queue_id bigint NOT NULL, task_id bigint NOT NULL,
   lease integer NOT NULL, attempt integer NOT NULL, priority_order bigint NOT NULL, why text NOT NULL,

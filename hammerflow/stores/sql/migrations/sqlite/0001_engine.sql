@@ -61,6 +61,9 @@ CREATE TABLE IF NOT EXISTS {errors} (
   job_id BLOB NOT NULL, lease INTEGER NOT NULL, kind TEXT NOT NULL, attempt INTEGER NOT NULL,
   at REAL NOT NULL, started_at REAL, worker_id INTEGER, type TEXT NOT NULL, message TEXT NOT NULL,
   trace TEXT NOT NULL, PRIMARY KEY (job_id, lease, kind)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS {job_logs} (
+  job_id BLOB NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, line_count INTEGER NOT NULL,
+  dropped INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (job_id, lease)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS {parked} (
   job_id BLOB PRIMARY KEY, at REAL NOT NULL, why TEXT NOT NULL, detail TEXT NOT NULL,
   queue_id INTEGER NOT NULL, priority_order INTEGER NOT NULL, task_id INTEGER NOT NULL,
