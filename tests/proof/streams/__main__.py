@@ -1,15 +1,15 @@
 """python -m tests.proof.streams [--database sqlite|postgres|mariadb] [--minutes N] [--seed S]
-[--pause SECONDS] [--rate R]
+[--pause SECONDS] [--rate R] [--no-clouds]
 
 Clients send plain, failing, retried and spawned jobs and workflows to real workers. Every event
-goes to Kafka and a Redis stream; what becomes of jobs and workflows to NATS; the events of one task
-to an HTTP receiver; what becomes of workflows, and failures, to a webhook. Meanwhile workers and
-relays are killed (SIGKILL), or frozen for longer than they hold their jobs or sinks, and brokers
-and receivers are killed, cut off, stopped and slowed; the webhook is disabled by a person or by its
-answer 410, and enabled again. Then: the log has each change once, without
-holes and causes before effects (I18); each endpoint got every event that it wants, those of a key
-in order, Redis each once; of each event the webhook has one delivery, completed, that was signed
-and had one id in all attempts (I19). Ends with 1 if one of that does not hold.
+goes to Kafka, a Redis stream, Kinesis and Pub/Sub; what becomes of jobs and workflows to NATS; the
+events of one task to an HTTP receiver; what becomes of workflows, and failures, to a webhook.
+Meanwhile workers and relays are killed (SIGKILL), or frozen for longer than they hold their jobs or
+sinks, and brokers and receivers are killed, cut off, stopped and slowed; the webhook is disabled by
+a person or by its answer 410, and enabled again. Then: the log has each change once, without holes
+and causes before effects (I18); each endpoint got every event that it wants, those of a key in
+order, Redis each once; of each event the webhook has one delivery, completed, that was signed and
+had one id in all attempts (I19). Ends with 1 if one of that does not hold.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ from tests.proof.streams.endpoints import (
     Endpoint,
     HttpEndpoint,
     KafkaEndpoint,
+    KinesisEndpoint,
     NatsEndpoint,
+    PubSubEndpoint,
     RedisEndpoint,
     WebhookEndpoint,
 )
@@ -52,9 +54,13 @@ _QUIET, _ARRIVAL = 60.0, 60.0
 
 def run(
     database: str, *, seconds: float, seed: int, pause: float = 1.0, rate: float = 1.5,
-    workers: int = 2, relays: int = 2,
+    workers: int = 2, relays: int = 2, has_clouds: bool = True,
 ) -> int:  # fmt: skip
-    """One run; 0 if the promises hold."""
+    """One run; 0 if the promises hold.
+
+    Args:
+        has_clouds: events go to Kinesis and Pub/Sub, too, whose drivers are large.
+    """
     print(f"streams: {database}, {seconds:.0f} s, seed {seed}")
     folder = Path(tempfile.mkdtemp(prefix="hammerflow-streams-"))
     with contextlib.ExitStack() as stack:
@@ -67,7 +73,7 @@ def run(
         shop = Shop(url, folder)
         stack.callback(shop.close)
         shop.desk.sql("CREATE TABLE marks (mark VARCHAR(64))")
-        endpoints = _endpoints(folder, stack)
+        endpoints = _endpoints(folder, stack, has_clouds=has_clouds)
         for each in endpoints:
             wanted = EventFilter.of(kinds=each.kinds, tasks=each.tasks)
             shop.client.store.sinks.put(each.name, each.kind, each.options, wanted)
@@ -98,9 +104,13 @@ def run(
     return 0
 
 
-def _endpoints(folder: Path, stack: contextlib.ExitStack) -> Sequence[Endpoint]:
+def _endpoints(
+    folder: Path, stack: contextlib.ExitStack, *, has_clouds: bool
+) -> Sequence[Endpoint]:
     made: list[Endpoint] = []
+    clouds = (lambda: KinesisEndpoint(folder), lambda: PubSubEndpoint(folder))
     for make in (
+        *(clouds if has_clouds else ()),
         KafkaEndpoint, RedisEndpoint,
         lambda: NatsEndpoint(folder / "nats"), lambda: HttpEndpoint(folder),
         lambda: WebhookEndpoint(folder),
@@ -183,10 +193,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between two faults")
     parser.add_argument("--rate", type=float, default=1.5, help="enqueues per second and client")
+    parser.add_argument("--clouds", action=argparse.BooleanOptionalAction, default=True)
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
     return run(
-        given.database, seconds=given.minutes * 60, seed=seed, pause=given.pause, rate=given.rate
+        given.database,
+        seconds=given.minutes * 60,
+        seed=seed,
+        pause=given.pause,
+        rate=given.rate,
+        has_clouds=given.clouds,
     )
 
 

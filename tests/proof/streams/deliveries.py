@@ -42,7 +42,7 @@ def check_deliveries(shop: Shop, endpoint: WebhookEndpoint, log: Sequence[Logged
         f"{len(jobs.keys() - wanted.keys())} deliveries no event"
     )
     assert len(set(jobs.values())) == len(jobs), "two messages have one id"
-    requests = endpoint.requests()
+    requests = endpoint.lines()
     refused = [request["refused"] for request in requests if "refused" in request]
     assert not refused, f"{len(refused)} signatures are wrong: {refused[0]}"
     other = [

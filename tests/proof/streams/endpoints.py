@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from hammerflow.webhooks import new_secret
+from tests.proof.streams.clouds import STREAM, TOPIC
 from tests.support.kafka import BROKERS, Kafka
 from tests.support.nats_server import Nats
 from tests.support.proxy import Proxy
@@ -27,8 +28,8 @@ from tests.support.servers import Redis, open_redis
 from tests.support.waiting import until
 
 __all__ = [
-    "Endpoint", "Fault", "HttpEndpoint", "KafkaEndpoint", "NatsEndpoint", "RedisEndpoint",
-    "WebhookEndpoint",
+    "Endpoint", "Fault", "HttpEndpoint", "KafkaEndpoint", "KinesisEndpoint", "NatsEndpoint",
+    "PubSubEndpoint", "RedisEndpoint", "WebhookEndpoint",
 ]  # fmt: skip
 
 _STREAM, _PARTITIONS = "events", 8
@@ -72,7 +73,7 @@ class Endpoint(ABC):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = {**self.common, **options}
-        place = str(options.get("url") or options["servers"])
+        place = str(options.get("url") or options.get("endpoint") or options["servers"])
         self.ports = {int(port) for port in re.findall(r":(\d+)", place)}
 
     @abstractmethod
@@ -259,26 +260,28 @@ class NatsEndpoint(Endpoint):
         self._nats.kill()
 
 
-class _Received(Endpoint):
-    """A receiver of requests, which is a process."""
+class _Process(Endpoint):
+    """A receiver or a service, which is a process that keeps what it gets in a file."""
 
-    def __init__(self, folder: Path, *secret: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self._path = folder / f"{self.name}.jsonl"
-        self._secret = secret
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
         self._start()
         self._wire = Proxy(f"http://127.0.0.1:{self._port}/events")
-        options = {"secret": secret[0]} if secret else {}
-        super().__init__({"url": self._wire.url, **options})
+        super().__init__(self._own_options())
+
+    @abstractmethod
+    def _own_options(self) -> Mapping[str, Any]:
+        """Options of the sink, besides those that all have."""
+
+    @abstractmethod
+    def _arguments(self) -> Sequence[str]:
+        """The module of the process, and its arguments."""
 
     def _start(self) -> None:
-        command = [
-            sys.executable, "-m", "tests.proof.streams.receiver", str(self._port), str(self._path),
-            *self._secret,
-        ]  # fmt: skip
-        self._process = subprocess.Popen(command)
+        self._process = subprocess.Popen([sys.executable, "-m", *self._arguments()])
         until("the receiver listens", self._listens, 60)
 
     def _listens(self) -> bool:
@@ -306,17 +309,69 @@ class _Received(Endpoint):
             *_faults_of_a_wire(f"{self.name} receiver", self._wire),
         )  # fmt: skip
 
-    def requests(self) -> list[dict[str, Any]]:
+    def lines(self) -> list[dict[str, Any]]:
         """What was kept, in the order in which it came; not a line that a kill has cut."""
         lines = self._path.read_text().splitlines()
         return [json.loads(line) for line in lines if line.endswith("}")]
 
-    def read(self) -> list[dict[str, Any]]:
-        return [event for request in self.requests() for event in request["events"]]
-
     def close(self) -> None:
         self._wire.close()
         self._kill()
+
+
+class _Received(_Process):
+    """A receiver of requests."""
+
+    def __init__(self, folder: Path, *secret: str) -> None:
+        self._secret = secret
+        super().__init__(folder)
+
+    def _own_options(self) -> Mapping[str, Any]:
+        secret = {"secret": self._secret[0]} if self._secret else {}
+        return {"url": self._wire.url, **secret}
+
+    def _arguments(self) -> Sequence[str]:
+        port, path = str(self._port), str(self._path)
+        return "tests.proof.streams.receiver", port, path, *self._secret
+
+    def read(self) -> list[dict[str, Any]]:
+        return [event for request in self.lines() for event in request["events"]]
+
+
+class _Cloud(_Process):
+    """A service of a cloud, which gets every event."""
+
+    def _arguments(self) -> Sequence[str]:
+        return "tests.proof.streams.clouds", self.kind, str(self._port), str(self._path)
+
+    def read(self) -> list[dict[str, Any]]:
+        found = []
+        for line in self.lines():
+            found.append(event := json.loads(line["body"]))
+            assert event["partitionkey"] == line["key"]
+        return found
+
+
+class KinesisEndpoint(_Cloud):
+    """A stream of Kinesis."""
+
+    name = kind = "kinesis"
+
+    def _own_options(self) -> Mapping[str, Any]:
+        return {
+            "stream": STREAM, "endpoint": self._wire.url.removesuffix("/events"),
+            "region": "eu-central-1", "access_key_id": "id", "secret_access_key": "s3cret",
+        }  # fmt: skip
+
+
+class PubSubEndpoint(_Cloud):
+    """A topic of Pub/Sub, whose address is in the environment of the relays."""
+
+    name = kind = "pubsub"
+
+    def _own_options(self) -> Mapping[str, Any]:
+        os.environ["PUBSUB_EMULATOR_HOST"] = self._wire.url.split("/")[2]
+        return {"topic": TOPIC, "endpoint": self._wire.url.split("/")[2]}
 
 
 class HttpEndpoint(_Received):

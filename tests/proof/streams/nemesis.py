@@ -43,7 +43,7 @@ class Relay:
         env = {key: value for key, value in os.environ.items() if not key.startswith("HAMMERFLOW")}
         env |= {
             "HAMMERFLOW_DATABASE_URL": shop.url, "PYTHONPATH": str(_ROOT),
-            "SHOP_FOLDER": str(shop.folder),
+            "SHOP_FOLDER": str(shop.folder), "HAMMERFLOW_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
         }  # fmt: skip
         with open(shop.folder / f"relay-{number}.log", "ab") as log:
             self.process = subprocess.Popen(
