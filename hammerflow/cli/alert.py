@@ -41,13 +41,13 @@ _name = argument("name", NAME_CHECK)
 def command() -> None:
     """List alerts, set their rules, mute them, and say who is told.
 
-    A worker evaluates the rules each 15 seconds where somebody is told; hammerflow doctor and queue
-    health look once.
+    If anybody is to be notified, a worker evaluates the rules every 15 seconds; hammerflow doctor
+    and queue health check once.
     """
 
 
 @command.command("list")
-@flag("--all", "show_all", help="Also those that are pending, or have resolved within a day.")
+@flag("--all", "show_all", help="Include alerts that are pending, or resolved within the last day.")
 @shared
 def list_alerts(session: Session, show_all: bool) -> None:
     """List what fires now."""
@@ -69,7 +69,7 @@ def rules(session: Session) -> None:
 @command.command("set")
 @_rule
 @_options
-@name_option("--kind", help="The kind of a new rule [default: that of the rule, or its name].")
+@name_option("--kind", help="The kind of a new rule [default: the rule's kind, or its name].")
 @shared
 def set_rule(
     session: Session, rule: str, options: Sequence[tuple[str, str]], kind: str | None
@@ -77,7 +77,7 @@ def set_rule(
     """Change a rule, or add one of a kind.
 
     NAME=VALUE are its options: threshold, critical, hold, clear, cooldown, window, least, subjects,
-    enabled. The others are those of the kind.
+    enabled. Options that you leave out keep the values of the kind.
 
     \b
     Examples:
@@ -106,7 +106,7 @@ def set_rule(
 @_rule
 @shared
 def reset(session: Session, rule: str) -> None:
-    """Give a rule its shipped values again, or remove one that was added."""
+    """Restore a rule's shipped values, or remove a rule that was added."""
     with session.store() as store:
         before = store.alerts.settings().rules.get(rule)
         if before is None:
@@ -119,13 +119,13 @@ def reset(session: Session, rule: str) -> None:
 @command.command("mute")
 @_rule
 @text_option("--subject", default="", help="Only of this queue, task ... [default: all].")
-@seconds_option("--for", "seconds", help="Until so much later [default: until alert unmute].")
+@seconds_option("--for", "seconds", help="For how long [default: until alert unmute].")
 @text_option("--reason", default="", help="Why; kept in the database.")
 @shared
 def mute(session: Session, rule: str, subject: str, seconds: float | None, reason: str) -> None:
     """Tell nobody of a rule's alerts; they are listed, and in the log of events.
 
-    Who was told that one fires is told when it resolves.
+    Targets that were told of a firing alert are still told when it resolves.
     """
     subject = text(255)(subject, "--subject")
     with session.store() as store:
@@ -192,7 +192,7 @@ def add(session: Session, name: str, kind: str, options: Sequence[tuple[str, str
 @flag("--dry-run", help="Only show how many messages it has not got.")
 @shared
 def remove(session: Session, name: str, yes: bool, dry_run: bool) -> None:
-    """Remove a target; messages that it has not got, it never gets."""
+    """Remove a target; undelivered messages to it are dropped."""
     with session.store() as store:
         target, waits = store.alerts.target(name), store.alerts.waiting().get(name, 0)
         if not dry_run:
@@ -228,7 +228,7 @@ def resume(session: Session, name: str) -> None:
 @_name
 @shared
 def test(session: Session, name: str) -> None:
-    """Send a test message to a target, from this process, and say what became of it."""
+    """Send a test message to a target, from this process, and print the outcome."""
     with session.store() as store:
         found = try_target(store, name, session.settings)
     took = found["seconds"]

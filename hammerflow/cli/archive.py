@@ -61,15 +61,15 @@ def _lifetime_options(target: Any) -> Any:
 
 
 @command.command("policy")
-@name_option("--queue", help="Change what holds for this queue.")
+@name_option("--queue", help="Change the policy of this queue.")
 @_lifetime_options
-@flag("--reset", help="Forget what was set for the queue.")
+@flag("--reset", help="Remove the policy of the queue.")
 @shared
 def policy(session: Session, queue: str | None, reset: bool, **given: float | str | None) -> None:
     """Show how long ended jobs are kept, or set it for a queue.
 
-    What is set for a queue wins over a task's retention=, and that over the settings. Workers
-    follow within a minute.
+    A queue's policy overrides a task's retention=, which overrides the settings. Workers follow
+    within a minute.
 
     \b
     Examples:
@@ -130,9 +130,9 @@ _POLICIES = TableView(
 @flag("--yes", help="Do not ask.")
 @shared
 def run(session: Session, dry_run: bool, yes: bool) -> None:
-    """Delete or archive the ended jobs whose time is over, at once and at full speed.
+    """Delete or archive the ended jobs that are past their retention, now and at full speed.
 
-    Workers do the same, slowly. What a job, workflow or retry may still read stays.
+    Workers do the same, slowly. Jobs that a job, workflow or retry may still read stay.
     """
     with session.store() as store:
         found = _walked(session, store, Walk(is_trial=True))

@@ -125,7 +125,7 @@ def show(session: Session, job_id: str) -> None:
 def export(session: Session, form: str, path: str | None, **chosen: Any) -> int:
     """Write everything about archived jobs, newest first, as JSON lines or CSV.
 
-    Jobs in a damaged pack are left out and named; the exit code is 1 then.
+    Jobs in a damaged pack are skipped and named; the exit code is then 1.
 
     \b
     Example:
@@ -156,7 +156,7 @@ def export(session: Session, form: str, path: str | None, **chosen: Any) -> int:
 @options.flag("--all", "is_all", help="Everything in the archive.")
 @options.seconds_option(
     "--keep", default=_KEEP,
-    help="Leave them out of retention for so long: 12h, 7d, seconds.",
+    help="Exempt them from retention for this long: 12h, 7d, seconds.",
 )  # fmt: skip
 @options.bulk
 @options.shared
@@ -167,7 +167,7 @@ def restore(
     """Bring archived jobs back, with every row as it was.
 
     A spawn tree or workflow comes back as a whole, whichever of its jobs was named or matches.
-    Retention leaves what was restored alone for the time of --keep.
+    Retention leaves restored jobs alone for the time given by --keep.
 
     \b
     Examples:
@@ -199,7 +199,10 @@ def restore(
 @click.command("purge")
 @_ids
 @options.seconds_option(
-    "--older-than", "age", default=0.0, help="Only jobs that ended so long ago: seconds, 12h, 7d."
+    "--older-than",
+    "age",
+    default=0.0,
+    help="Only jobs that ended this long ago or earlier: 12h, 7d, seconds.",
 )
 @archived_options
 @options.flag("--all", "is_all", help="Everything in the archive.")
@@ -212,7 +215,7 @@ def purge(
 ) -> None:  # fmt: skip
     """Delete archived jobs for good.
 
-    A spawn tree or workflow goes only as a whole: if all of its jobs match, or one is named.
+    A spawn tree or workflow is only purged as a whole: if all of its jobs match, or one is named.
     --damaged reads the whole archive first.
 
     \b

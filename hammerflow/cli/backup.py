@@ -71,8 +71,8 @@ _LIST = output.TableView(
 def create(session: Session, path: str) -> None:
     """Write all jobs, workflows, schedules, limits and pauses to FILE, while workers run.
 
-    The backup shows one moment. In a folder it gets a name with the app's and the time. It holds
-    arguments and results, so only its owner may read it.
+    The backup is a snapshot of one moment. In a folder, the file is named after the app and the
+    time. It holds arguments and results, so only its owner may read it.
 
     \b
     Examples:
@@ -127,9 +127,9 @@ def _read(path: Path, *, is_one_of_many: bool) -> _Backup:
 def restore(session: Session, path: str, replace: bool, dry_run: bool, yes: bool) -> None:
     """Restore the backup FILE into this database, of whichever kind, and leave the app paused.
 
-    The database has been migrated and is empty, unless --replace is given; its workers are stopped.
-    Jobs that ran when the backup was made have lost an attempt. Nothing starts before hammerflow
-    app resume.
+    The database must be migrated and, without --replace, empty; stop its workers first. Jobs that
+    were running when the backup was made lose an attempt. Nothing starts before hammerflow app
+    resume.
 
     \b
     Examples:

@@ -40,8 +40,8 @@ _batch_id = options.argument("batch_id", metavar="ID")
 def command() -> None:
     """Create, list, show, retry, cancel and export batches.
 
-    A batch is a workflow without order: many calls as one thing. An ID may be any unique prefix of
-    a batch's id, with or without dashes: 4 digits or more.
+    A batch is a workflow without order: many calls handled as one. An ID may be any unique prefix
+    of a batch's id, with or without dashes, of at least 4 digits.
     """
 
 
@@ -115,7 +115,7 @@ def list_batches(
 @options.exact
 @options.shared
 def show(session: Session, batch_id: str, is_exact: bool) -> None:
-    """Show a batch: its progress, its rate, how many calls are in which state, first errors."""
+    """Show a batch: its progress, its rate, how many calls are in each state, first errors."""
     with _found(session, batch_id) as (backend, result):
         row, progress = result.row(), progress_of(backend.store, result, is_exact=is_exact)
         stats, found = progress.stats, progress.errors

@@ -39,15 +39,15 @@ class ShownSetting(NamedTuple):
 def command() -> None:
     """Show the settings, where each comes from, and set them in hammerflow.toml.
 
-    A keyword of Hammerflow(...) wins over the environment, which wins over the file; keywords count
-    where -A names the app. Passwords are hidden.
+    A keyword of Hammerflow(...) overrides the environment, which overrides the file; keywords count
+    if -A names the app. Passwords are hidden.
     """
 
 
 @command.command("show")
 @shared
 def show(session: Session) -> None:
-    """List all settings with their values and what has given each."""
+    """List all settings with their values and sources."""
     settings = session.settings
     session.show_list([_shown(settings, name) for name in SETTINGS.by_name], _SETTINGS, empty="")
 

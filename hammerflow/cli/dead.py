@@ -108,7 +108,7 @@ _RATE = ValueCheck("str", "a number of jobs for a second, minute or hour, such a
     "--rate",
     check=_RATE,
     metavar="N/UNIT",
-    help="Let N jobs start in a second, minute or hour, as 100/m [default: at once].",
+    help="Let N jobs start per second, minute or hour, such as 100/m [default: at once].",
 )
 @options.flag("--dry-run", help="Say what would run again, and change nothing.")
 @options.flag("--yes", help="Do not ask.")
@@ -119,8 +119,9 @@ def replay(
 ) -> int:  # fmt: skip
     """Run dead letters again, with all their attempts, and their times counted from now.
 
-    Name them by their IDs, by filters or by --all. Jobs whose unique key another job holds are
-    listed with that job, and stay. The operation that is printed undoes what has not started.
+    Select them by their IDs, by filters or by --all. Jobs whose unique key another job holds are
+    listed with that job, and stay. job dead undo, with the printed operation, puts back the jobs
+    that have not started.
 
     \b
     Examples:

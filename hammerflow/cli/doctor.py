@@ -16,7 +16,7 @@ __all__ = ["command"]
 
 
 @click.command("doctor")
-@flag("--probe", help="Fail if no worker is alive, too: for monitoring.")
+@flag("--probe", help="Also fail if no worker is alive, for monitoring.")
 @shared
 def command(session: Session, probe: bool) -> int:
     """Check the database, its durability, the doorbell and the workers.

@@ -33,8 +33,8 @@ __all__ = ["command"]
 def command() -> None:
     """List the events of the log, and follow them.
 
-    The log holds the kinds that sinks want, for the time that the setting event_retention says.
-    Where no program is to get the events, hammerflow sink add NAME none turns it on.
+    The log holds the kinds that sinks subscribe to, for as long as the setting event_retention
+    says. To turn it on without any receiver, run hammerflow sink add NAME none.
     """
 
 

@@ -22,15 +22,15 @@ _LONGEST = 64 << 10  # bytes of an answer
 
 @click.command("health")
 @argument("address", LISTEN, metavar="[HOST:PORT]", required=False)
-@flag("--live", help="Ask only whether the worker's loop turns (/livez, not /readyz).")
+@flag("--live", help="Only ask whether the worker's loop is running (/livez, not /readyz).")
 @seconds_option("--timeout", default=5.0, help="Wait this long for the answer of the worker.")
 @shared
 def command(session: Session, address: str | None, live: bool, timeout: float) -> int:
     """Say whether a worker is ready to run jobs; the exit code is 1 if not.
 
-    With the HOST:PORT of a worker's --health, it asks this worker: neither the app nor the database
-    is needed. Without, it reads the last heartbeats of all workers from the database, and one that
-    is ready is enough.
+    With the HOST:PORT of a worker's --health, it asks this worker and needs neither the app nor the
+    database. Without an address, it reads the latest heartbeats of all workers from the database;
+    one ready worker is enough.
 
     \b
     Examples:

@@ -174,7 +174,7 @@ def retry(
     """Run jobs again, with all their attempts.
 
     The jobs must be failed, cancelled, skipped or parked. Name them by their IDs, or give --state,
-    which --queue and --task narrow: then their number is shown and asked for first.
+    which --queue and --task narrow: then the command shows their number and asks first.
 
     \b
     Example:
@@ -206,7 +206,7 @@ def retry(
 @options.choice_option("--state", values=CANCELLABLE, help="Only jobs in this state, without IDs.")
 @options.only_queue
 @options.name_option("--task", help="Only calls of this task.")
-@options.flag("--tree", help="Also cancel all that these jobs have spawned or are spawning.")
+@options.flag("--tree", help="Also cancel everything these jobs have spawned or are spawning.")
 @options.cancel_reason
 @options.bulk
 @options.shared
@@ -216,10 +216,10 @@ def cancel(
 ) -> int:  # fmt: skip
     """Cancel jobs, running ones included.
 
-    Name them by their IDs, or all that have not ended by --state, --queue or --task. Jobs that have
-    not started are cancelled at once; workers are told to stop those that run. With filters or
-    --tree their number is shown and asked for first. They are cancelled 500 at a time: a command
-    that was interrupted is given once more.
+    Name them by their IDs, or select unended jobs by --state, --queue or --task. Jobs that have not
+    started are cancelled at once; workers are told to stop the running ones. With filters or
+    --tree the command shows the number and asks first. Jobs are cancelled 500 at a time: if the
+    command is interrupted, repeat it.
 
     \b
     Examples:

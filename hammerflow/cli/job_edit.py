@@ -32,8 +32,8 @@ _NOT_WHOLE = f"; counting stopped after {_COUNT_SECONDS:g} s, and --exact counts
 def edit(session: Session, job_id: str, args_text: str | None, kwargs_text: str | None) -> None:
     """Change the arguments of a job that is waiting, scheduled or parked, or did not complete.
 
-    They are checked as those of a new call are. An option that is left out changes nothing. A
-    unique key stays, also where it was made from the arguments.
+    They are checked like those of a new call. An option that is left out changes nothing. A unique
+    key does not change, even if it was made from the arguments.
 
     \b
     Example:
@@ -57,7 +57,10 @@ def edit(session: Session, job_id: str, args_text: str | None, kwargs_text: str 
 @options.only_queue
 @options.name_option("--task", help="Only calls of this task.")
 @options.seconds_option(
-    "--older-than", "age", default=0.0, help="Only jobs that ended so long ago: seconds, 12h, 7d."
+    "--older-than",
+    "age",
+    default=0.0,
+    help="Only jobs that ended this long ago or earlier: 12h, 7d, seconds.",
 )
 @options.flag("--all", "is_all", help="All ended jobs.")
 @options.flag("--dry-run", help="Count the jobs for a second, and change nothing.")
@@ -68,10 +71,10 @@ def purge(
     session: Session, state: str | None, queue: str | None, task: str | None, age: float,
     is_all: bool, dry_run: bool, is_exact: bool, yes: bool,
 ) -> None:  # fmt: skip
-    """Remove ended jobs before their time, with all that is known of them.
+    """Remove ended jobs before their retention is over, with everything known about them.
 
-    A workflow or spawn tree goes only as a whole: if all of its jobs match. What a job, workflow or
-    retry may still read stays.
+    A workflow or spawn tree is only removed as a whole: if all of its jobs match. Jobs that a job,
+    workflow or retry may still read stay.
 
     \b
     Example:

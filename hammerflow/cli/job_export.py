@@ -38,8 +38,8 @@ _READ = 50  # jobs whose arguments and results are in memory at once
 def export(session: Session, form: str, path: str | None, **given: Any) -> None:
     """Write everything about jobs, newest first, as JSON lines or CSV.
 
-    Arguments and results have the codec's tags for types that JSON lacks; numbers are exact. What
-    is enqueued meanwhile is left out.
+    Arguments and results use the codec's tags for types that JSON lacks; numbers are exact. Jobs
+    that are enqueued meanwhile are left out.
 
     \b
     Examples:

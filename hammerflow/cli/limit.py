@@ -56,9 +56,9 @@ def set_limit(
 ) -> None:
     """Limit a task (each of its keys, if it has a limit_key), a queue or a batch.
 
-    TARGET is task:NAME, queue:NAME, or batch:ID of a batch that was created with a rate. What you
-    do not give stays as it is; --max 0 stops all starts. It holds for all workers within a second,
-    until you remove it.
+    TARGET is task:NAME, queue:NAME, or batch:ID of a batch that was created with a rate. Options
+    that you leave out do not change; --max 0 stops all starts. All workers apply the limit within a
+    second, until you remove it.
     """
     if rate is None and most is None:
         raise click.UsageError("give --rate, --max or both")
@@ -74,9 +74,9 @@ def set_limit(
 @argument("target", TARGET)
 @shared
 def remove_limit(session: Session, target: tuple[str, str]) -> None:
-    """Drop a limit that was set: what the task declares in the code holds again.
+    """Remove a limit that was set: the one that the task declares in the code applies again.
 
-    Of a batch, the rate that it was created with is dropped, too.
+    For a batch, this also removes the rate that it was created with.
     """
     with session.backend() as backend:
         target = whole_target(backend.store, target)

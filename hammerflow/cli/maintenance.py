@@ -30,18 +30,18 @@ def command() -> None:
 
 
 @command.command("check")
-@options.flag("--fix", help="Mend what has one right answer.")
+@options.flag("--fix", help="Repair rows that have only one correct repair.")
 @options.flag("--yes", help="Do not ask.")
 @options.shared
 def check(session: Session, fix: bool, yes: bool) -> None:
-    """Search all tables for rows that cannot be: orphans, jobs in no state or in two, wrong counts.
+    """Search all tables for impossible rows: orphans, jobs in no state or in two, wrong counts.
 
-    Workers go on meanwhile, and cause no false alarms. It reads all tables in one transaction. Only
-    rows that were changed by hand, by another program or by a damaged disk are found; if there are
-    others, report them.
+    It reads all tables in one transaction. Workers keep running, and cause no false alarms. The
+    cause of a finding is a change by hand or by another program, or a damaged disk; if it is none
+    of these, please report it.
 
-    --fix mends each row in a short transaction that looks again first. The exit code is 1 if
-    something is left.
+    --fix repairs each row in a short transaction that checks the row again first. The exit code is
+    1 if anything is left.
 
     \b
     Examples:
@@ -78,11 +78,11 @@ def _tables(command: Any) -> Any:
 @options.flag("--yes", help="Do not ask, on SQLite.")
 @options.shared
 def vacuum(session: Session, tables: tuple[str, ...], dry_run: bool, yes: bool) -> None:
-    """Give the space of deleted rows back, table by table: those whose rows come and go first.
+    """Reclaim the space of deleted rows, table by table, the busiest tables first.
 
     PostgreSQL: VACUUM (ANALYZE), while others read and write. MySQL and MariaDB: OPTIMIZE TABLE,
-    which rebuilds the table. SQLite: VACUUM of the whole file, for which everybody waits; it needs
-    twice the size of the file on the disk.
+    which rebuilds the table. SQLite: VACUUM of the whole file, during which everybody waits; it
+    needs twice the size of the file on the disk.
 
     \b
     Examples:
@@ -96,9 +96,9 @@ def vacuum(session: Session, tables: tuple[str, ...], dry_run: bool, yes: bool) 
 @_tables
 @options.shared
 def analyze(session: Session, tables: tuple[str, ...], dry_run: bool) -> None:
-    """Have the database count the rows of its tables again, from which it plans statements.
+    """Refresh the statistics of the tables, from which the database plans its queries.
 
-    After a restore, or after a bulk load.
+    Run it after a restore or a bulk load.
     """
     _keep_up(session, "analyze", tables, dry_run, yes=True)
 
@@ -107,10 +107,10 @@ def analyze(session: Session, tables: tuple[str, ...], dry_run: bool) -> None:
 @_tables
 @options.shared
 def reindex(session: Session, tables: tuple[str, ...], dry_run: bool) -> None:
-    """Build the indexes of tables again.
+    """Rebuild the indexes of tables.
 
     PostgreSQL: REINDEX TABLE CONCURRENTLY, while others read and write. MySQL and MariaDB: ALTER
-    TABLE ... FORCE, which rebuilds the table. SQLite: REINDEX, for which writers wait.
+    TABLE ... FORCE, which rebuilds the table. SQLite: REINDEX, during which writers wait.
     """
     _keep_up(session, "reindex", tables, dry_run, yes=True)
 

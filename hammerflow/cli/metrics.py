@@ -38,9 +38,9 @@ def command(
 
     They are printed in the text format of Prometheus; --json prints a list.
 
-    With the HOST:PORT of a worker's --metrics, it asks this worker: neither the app nor the
-    database is needed. Without, it reads those of the whole database: depths of queues, workers,
-    lags.
+    With the HOST:PORT of a worker's --metrics, it asks this worker and needs neither the app nor
+    the database. Without an address, it reads the metrics of the whole database: depths of queues,
+    workers, lags.
 
     \b
     Examples:

@@ -25,7 +25,7 @@ __all__ = ["command"]
 def command(session: Session, plan: bool) -> None:
     """Bring the database's tables up to date.
 
-    It is safe to run again, and by several processes at once; it never deletes data.
+    It is safe to run repeatedly, and in several processes at once; it never deletes data.
     """
     settings = session.settings
     if plan:

@@ -51,9 +51,10 @@ def command(session: Session, interval: float, count: int | None) -> int:
     """Watch queues, rates, latencies, workers and schedules until Ctrl-C or q.
 
     A terminal is redrawn at each update; elsewhere an update is one line (with --json: one JSON
-    document a line). Depths are counted up to 10 000; rates are those of queue stats; latencies
-    are of the newest 1 000 jobs of the last minute that have ended. What the workers do is of
-    their last heartbeats. The schedules are the ten that are due next, the late ones first.
+    document per line). Depths are counted up to 10 000; rates are those of queue stats; latencies
+    are over those of the newest 1 000 jobs of the last minute that have ended. The activity of
+    workers is as of their latest heartbeats. The schedules are the ten that are due next, late
+    ones first.
     """
     with session.store() as store, contextlib.suppress(_Quit):
         lease = session.settings.lease

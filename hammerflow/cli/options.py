@@ -188,7 +188,7 @@ def bulk(command: F) -> F:
     return flag("--yes", help="Do not ask.")(given)
 
 
-exact = flag("--exact", "is_exact", help="Count to the end, however long that takes.")
+exact = flag("--exact", "is_exact", help="Count all of them, however long that takes.")
 only_queue = name_option("--queue", help="Only jobs of this queue.")
 watch_count = checked(
     "--count", check=_COUNT, metavar="N", help="End after this many updates [default: no limit]."

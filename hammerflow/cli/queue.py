@@ -41,7 +41,7 @@ def command() -> None:
 def list_queues(session: Session) -> None:
     """List the queues, with the number of jobs in each state and who paused them.
 
-    No number is counted beyond 10 000: "10,000+" is a lower bound, in JSON it is named in at_least.
+    Counts stop at 10 000: "10,000+" is a lower bound; JSON names such counts in at_least.
     """
     with session.store() as store:
         queues = store.queue_stats.depths()
@@ -80,8 +80,8 @@ def resume(session: Session, name: str) -> None:
 def stats(session: Session, name: str | None, hours: float | None) -> None:
     """Show depths, the age of the oldest ready job, and the rates of each queue or of one.
 
-    Depths are counted up to 10 000. The rate of new jobs is that of the last minute, by the newest
-    10 000 jobs; that of ended jobs is what the live workers have told with their last heartbeats.
+    Depths are counted up to 10 000. The rate of new jobs is that of the last minute, from the
+    newest 10 000 jobs; the rate of ended jobs comes from the latest heartbeats of the live workers.
 
     With --hours: how many jobs of each queue were enqueued and ended in that time, and how long
     they waited and ran, as in task stats.
@@ -101,7 +101,7 @@ def stats(session: Session, name: str | None, hours: float | None) -> None:
 @argument("name", NAME_CHECK, required=False)
 @shared
 def health(session: Session, name: str | None) -> int:
-    """Say of each queue or of one whether its jobs are run, and what to do otherwise.
+    """Say whether the jobs of each queue, or of one, are being run, and what to do if not.
 
     The exit code is 1 if ready jobs of a queue cannot start: it, the app or the task is paused, no
     live worker serves it or knows the task, or a limit allows no job.
@@ -131,8 +131,8 @@ def health(session: Session, name: str | None) -> int:
 def clear(session: Session, name: str, reason: str, dry_run: bool, yes: bool) -> None:
     """Cancel the ready jobs of a queue.
 
-    Jobs that run, wait or are scheduled for a time stay, and so do schedules. A job that comes
-    while the queue is cleared may stay, too: pause the queue before.
+    Running, waiting and scheduled jobs stay, and so do schedules. A job that arrives while the
+    queue is being cleared may stay, too: to avoid that, pause the queue first.
     """
     with session.backend() as backend:
         store = backend.store

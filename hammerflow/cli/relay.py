@@ -22,9 +22,9 @@ __all__ = ["command"]
 def command(session: Session, seconds: float | None) -> None:
     """Deliver events to the sinks until SIGTERM or Ctrl-C.
 
-    A worker starts such a process itself where there are sinks. Several share the work: one of them
-    moves events to the log, and each sink is served by one. One that ends lets another go on at
-    once; one that was killed is replaced after some seconds.
+    If there are sinks, a worker starts such a process itself. Several relays share the work: one of
+    them moves events to the log, and each sink is served by one. When a relay ends, another takes
+    over at once; if it was killed, after a few seconds.
     """
     settings = session.settings
     with session.backend() as backend:

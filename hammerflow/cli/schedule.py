@@ -97,8 +97,8 @@ def _place_options(command: Any) -> Any:
 def command() -> None:
     """List, create, change, pause and run schedules, and say when one is due.
 
-    A schedule that an app's code declares follows the code. What an operator changes here holds
-    over it until schedule update --reset.
+    A schedule that an app's code declares follows the code. Changes made here override the code
+    until schedule update --reset.
     """
 
 
@@ -191,8 +191,8 @@ def create(
 @json_option("--args", "args_text", help="Other positional arguments, as a list.")
 @json_option("--kwargs", "kwargs_text", help="Other keyword arguments, as an object.")
 @_place_options
-@flag("--no-after", help="Come after no other schedule any more.")
-@flag("--reset", help="Drop what was edited: what the code says holds again.")
+@flag("--no-after", help="No longer follow another schedule.")
+@flag("--reset", help="Drop all edits: go back to the code's definition.")
 @_options
 @shared
 def update(
@@ -200,9 +200,9 @@ def update(
     kwargs_text: str | None, queue: str | None, priority: int | None, no_after: bool, reset: bool,
     **options: Any,
 ) -> None:  # fmt: skip
-    """Change a schedule from now on; it holds over what the code says.
+    """Change a schedule from now on, overriding the code.
 
-    New arguments are checked against the task's signature, so they need the app (-A). They hold
+    New arguments are checked against the task's signature, so they need the app (-A). They apply
     for as long as the code calls the same task.
 
     \b
@@ -279,7 +279,7 @@ def pause(session: Session, name: str, reason: str) -> None:
 @_name
 @shared
 def resume(session: Session, name: str) -> None:
-    """Go on with the first tick after now; what passed in the pause does not run."""
+    """Continue with the first tick from now on; ticks that passed during the pause do not run."""
     with session.backend() as backend:
         row = backend.store.schedules.resume(name)
         backend.notifier.ring_control()
@@ -309,7 +309,7 @@ def delete(session: Session, name: str, yes: bool, dry_run: bool) -> None:
 @_name
 @shared
 def run(session: Session, name: str) -> None:
-    """Enqueue one run at once, which is none of the schedule's ticks; print its id.
+    """Enqueue one run at once, in addition to the schedule's ticks, and print its id.
 
     A paused schedule runs, too. Its jobs wait while their task, their queue or the app is paused,
     which a note says.
@@ -339,7 +339,7 @@ def show_next(session: Session, schedule: str, tz: str, after: datetime | None, 
     """Say in words when a schedule or a cron expression is due, and list the next times.
 
     An expression has five fields (minute, hour, day of month, month, day of week), or six with the
-    second first. Of a schedule with jitter the start of each run is shown, too.
+    second first. For a schedule with jitter, the start of each run is shown, too.
 
     \b
     Examples:

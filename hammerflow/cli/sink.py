@@ -63,7 +63,7 @@ _place = partial(checked, check=text(20, least=1), metavar="POSITION")
 _time = partial(checked, check=MOMENT, metavar="TIME")
 from_position = _place("--from-position", help="Begin after this position; 0: with the first.")
 from_time = _time("--from-time", help="Begin with the events from this time on.")
-to_position = _place("--to-position", help="Deliver what is behind it; 0: all of the log.")
+to_position = _place("--to-position", help="Deliver events after this position; 0: the whole log.")
 to_time = _time("--to-time", help="Deliver the events from this time on.")
 
 
@@ -108,7 +108,7 @@ def filter_of(
 def command() -> None:
     """List, add, pause, rewind, test and remove sinks, which get the events.
 
-    A worker starts a relay process where there are sinks; hammerflow relay runs one alone.
+    If there are sinks, a worker starts a relay process; hammerflow relay runs one on its own.
     """
 
 
@@ -199,7 +199,7 @@ def pause(session: Session, name: str, reason: str) -> None:
 @_name
 @shared
 def resume(session: Session, name: str) -> None:
-    """Go on where a sink was paused, or where it has stopped."""
+    """Continue from where a sink was paused or has stopped."""
     with session.store() as store:
         resume_sink(store, name, by=user_at_host())
         found = named_sink_json(store, name)
@@ -217,7 +217,7 @@ def rewind(
     session: Session, name: str, to_position: str | None, to_time: datetime | None, yes: bool,
     dry_run: bool,
 ) -> None:  # fmt: skip
-    """Set the position of a sink: back, to deliver events again, or ahead, to leave some out."""
+    """Set the position of a sink: back, to deliver events again, or ahead, to skip some."""
     with session.store() as store:
         row = store.sinks.get(name)
         position = position_of(store, to_position, to_time)
@@ -239,10 +239,10 @@ def rewind(
 @command.command("remove")
 @_name
 @flag("--yes", help="Do not ask.")
-@flag("--dry-run", help="Only show what it is behind.")
+@flag("--dry-run", help="Only show how many events it is behind.")
 @shared
 def remove(session: Session, name: str, yes: bool, dry_run: bool) -> None:
-    """Remove a sink; the events that it has not got, it never gets."""
+    """Remove a sink; events that it has not received are not delivered."""
     with session.store() as store:
         found = named_sink_json(store, name)
         behind = counted(found["behind"], "event")
@@ -257,7 +257,7 @@ def remove(session: Session, name: str, yes: bool, dry_run: bool) -> None:
 @_name
 @shared
 def test(session: Session, name: str) -> None:
-    """Send one event of the kind test to a sink, from this process, and say what became of it."""
+    """Send one event of the kind test to a sink, from this process, and print the outcome."""
     settings, declared = session.settings, session.declared_sink_code
     with session.store() as store:
         found = try_sink(store, name, settings, declared)

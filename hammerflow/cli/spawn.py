@@ -187,9 +187,9 @@ def lineage(
 def pending(session: Session, limit: int | None) -> None:
     """List completed spawners with unfinished children, newest first.
 
-    Their children wait, are ready, run or are parked; up to 10 000 live jobs of each state are
-    read for them. A spawner that has not run yet is listed
-    by: hammerflow job list --task NAME --state ready.
+    Unfinished children are waiting, scheduled, ready, running or parked; up to 10 000 live jobs of
+    each state are read to find them. For spawners that have not run yet, use
+    hammerflow job list --task NAME --state ready.
     """
     limit = limit or (MOST if session.as_json else options.SHOWN)
     with session.store() as store:

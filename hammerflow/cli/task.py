@@ -47,9 +47,9 @@ def list_tasks(session: Session) -> None:
 def stats(session: Session, name: str | None, hours: float, queue: str | None) -> None:
     """Show how many jobs of each task, or of one, were enqueued and ended, and their times.
 
-    The wait is that of jobs that could start when they were enqueued; the run is that of the last
-    attempt. A worker counts each minute soon after its end, and again three minutes later.
-    Percentiles are right to within 9.1 %.
+    Waiting times cover jobs that could start when they were enqueued; running times are those of
+    the last attempt. A worker counts each minute soon after its end, and again three minutes later.
+    Percentiles are accurate to within 9.1 %.
     """
     with session.store() as store:
         if name is not None:

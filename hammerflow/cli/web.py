@@ -34,10 +34,10 @@ __all__ = ["command"]
 @text_option("--tls-key", metavar="FILE", help="Its private key, unless it is in the same file.")
 @click.option(
     "--proxy", "proxies", multiple=True, metavar="ADDRESS",
-    help="Believe X-Forwarded-For and -Proto from this proxy; can be given several times.",
+    help="Trust X-Forwarded-For and -Proto from this proxy; can be given several times.",
 )  # fmt: skip
 @seconds_option("--for", "seconds", help="End after this many seconds [default: no limit].")
-@flag("--read-only", help="Nobody may change anything.")
+@flag("--read-only", help="Refuse all changes.")
 @shared
 def command(
     session: Session,
@@ -52,8 +52,8 @@ def command(
 ) -> None:
     """Serve the dashboard and the REST API until Ctrl-C.
 
-    On this machine it prints a link that logs one browser in, once, within ten minutes. Elsewhere
-    (--host 0.0.0.0), browsers log in with a token of "hammerflow web token create".
+    On this machine it prints a link that logs one browser in, once, within ten minutes. From other
+    machines (--host 0.0.0.0), browsers log in with a token from "hammerflow web token create".
     /api/openapi.json describes the API. Without an app (-A) it shows and changes jobs, and enqueues
     calls of tasks that a live worker serves.
 

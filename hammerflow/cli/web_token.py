@@ -32,13 +32,13 @@ def token() -> None:
 @argument("name", NAME_CHECK)
 @choice_option("--role", values=_ROLES, default="read", help="What it may do.")
 @flag("--sees-values", help="It sees arguments and results, too.")
-@seconds_option("--expires-in", default=90 * 86_400.0, help="How long it holds: seconds, 12h, 90d.")
-@flag("--no-expiry", help="It holds until it is revoked.")
+@seconds_option("--expires-in", default=90 * 86_400.0, help="Valid for: seconds, 12h, 90d.")
+@flag("--no-expiry", help="It is valid until it is revoked.")
 @shared
 def create(
     session: Session, name: str, role: str, sees_values: bool, expires_in: float, no_expiry: bool
 ) -> None:
-    """Make a token and print it: nobody can read it again.
+    """Create a token and print it; it cannot be shown again.
 
     \b
     Example:
@@ -56,7 +56,7 @@ def create(
 @token.command("list")
 @shared
 def list_tokens(session: Session) -> None:
-    """List the tokens, the oldest first; what each is itself, nobody can read."""
+    """List the tokens, oldest first, without the secrets themselves."""
     with session.store() as store:
         found = store.access.tokens()
     session.show_list(
@@ -68,7 +68,7 @@ def list_tokens(session: Session) -> None:
 @argument("token_id", metavar="ID")
 @shared
 def revoke(session: Session, token_id: str) -> None:
-    """End a token at once; ID may be any unique prefix of its id."""
+    """Revoke a token at once; ID may be any unique prefix of its id."""
     with session.store() as store:
         id_ = find_token(store, token_id)
         ended = store.access.revoke(id_)

@@ -187,7 +187,7 @@ def enable(session: Session, name: str) -> None:
 @text_option("--reason", default="disabled by hand", help="Why; kept in the database.")
 @shared
 def disable(session: Session, name: str, reason: str) -> None:
-    """Deliver nothing to an endpoint until webhook enable; deliveries wait for that, for a week."""
+    """Deliver nothing to an endpoint until webhook enable; deliveries wait for up to a week."""
     with session.store() as store:
         store.webhooks.disable(name, reason, by=user_at_host())
         found = named_webhook_json(store, name)
@@ -200,7 +200,7 @@ def disable(session: Session, name: str, reason: str) -> None:
 @flag("--dry-run", help="Only show what would be removed.")
 @shared
 def remove(session: Session, name: str, yes: bool, dry_run: bool) -> None:
-    """Remove an endpoint with its log; its deliveries that wait are cancelled."""
+    """Remove an endpoint with its log; pending deliveries are cancelled."""
     with session.store() as store:
         found = named_webhook_json(store, name)
         if not dry_run:
@@ -225,7 +225,7 @@ def deliveries(session: Session, name: str, limit: int) -> None:
 @_name
 @shared
 def test(session: Session, name: str) -> None:
-    """Send one event of the kind test to an endpoint, from this process, and say its answer."""
+    """Send one event of the kind test to an endpoint, from this process, and print its answer."""
     with session.store() as store:
         message, made = try_webhook(store, name, session.settings)
     if not made.is_delivered:
@@ -247,7 +247,7 @@ def replay(
     session: Session, name: str, from_position: str | None, from_time: datetime | None,
     to_position: str | None, to_time: datetime | None, yes: bool, dry_run: bool,
 ) -> None:  # fmt: skip
-    """Deliver the events of a range again, with the ids that they had; the log must have them."""
+    """Deliver the events of a range again, with their original ids, as long as the log has them."""
 
     def refused(event: Event, error: Exception) -> None:
         session.warn(f"the event {event.position} is left out: {error}")

@@ -59,8 +59,8 @@ def command(session: Session, log_format: str, **options: Any) -> int | None:
     """Run jobs: a supervisor and its children; list, show and stop workers.
 
     SIGTERM or Ctrl-C ends the worker once running jobs have ended (see --grace); a second one
-    ends it at once. SIGHUP replaces the children by ones with fresh code, SIGUSR1 logs what the
-    worker does. With --json the log is JSON.
+    ends it at once. SIGHUP starts fresh children with fresh code, SIGUSR1 logs what the worker is
+    doing. With --json the log is JSON.
 
     With a command, it lists, shows, resizes or stops workers that run elsewhere. WORKER is a
     worker's number, a unique prefix of it, or HOST:PID.
@@ -133,8 +133,8 @@ def show(session: Session, worker: str) -> None:
 def stop(session: Session, workers: tuple[str, ...], yes: bool) -> None:
     """Let workers drain and end, on whatever hosts they run.
 
-    The request is written to the database, and noticed within 2 seconds, or at once where rings
-    are heard. Running bodies get the --grace of their worker.
+    The request is written to the database; workers notice it within 2 seconds, or at once with a
+    doorbell. Running bodies get the --grace of their worker.
     """
     with session.backend() as backend:
         store = backend.store.workers
@@ -157,8 +157,8 @@ def stop(session: Session, workers: tuple[str, ...], yes: bool) -> None:
 def stack(session: Session, job_id: str, timeout: float) -> None:
     """Print the Python stack of a running body.
 
-    Of a coroutine it is the chain of what it awaits. Of a body in a C function it is the line that
-    has called it. The body goes on undisturbed.
+    For a coroutine it is the chain of awaits. For a body inside a C function it is the line that
+    called the function. The body is not disturbed.
     """
     with session.backend() as backend:
         job = get_job(backend.store, job_id)

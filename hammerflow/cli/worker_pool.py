@@ -30,10 +30,10 @@ def pool(session: Session) -> None:
     """Change how many children a running worker has, on whatever host it runs.
 
     The worker is asked through the database, and answers with its new size. It starts only as many
-    children as memory is left for. Children that are too many end once the jobs that they run have
-    ended; what they have not started goes to others. The change holds until the worker ends.
+    children as fit into memory. Surplus children end once their running jobs have ended; jobs that
+    they have not started go to others. The change holds until the worker ends.
 
-    WORKER is its number, a unique prefix of it, or HOST:PID; without it, the only worker is meant.
+    WORKER is its id, a unique prefix of it, or HOST:PID; it can be left out if there is only one.
     """
 
 
@@ -47,7 +47,7 @@ def _resizes(command: F) -> F:
 def grow(session: Session, given: tuple[str, ...], timeout: float) -> None:
     """Start N more children of each kind, from 1 to 1023; at most 1024 in all.
 
-    Of a worker with a range, as of -c 2:16, the second number grows.
+    For a worker with a range, such as -c 2:16, the second number grows.
     """
     _resize(session, "grow", _STEP, given, timeout)
 
@@ -57,8 +57,8 @@ def grow(session: Session, given: tuple[str, ...], timeout: float) -> None:
 def shrink(session: Session, given: tuple[str, ...], timeout: float) -> None:
     """End N children of each kind, from 1 to 1023; one is left at least.
 
-    Of a worker with a range, as of -c 2:16, the second number shrinks, and the first one follows
-    where it would be larger.
+    For a worker with a range, such as -c 2:16, the second number shrinks, and the first with it if
+    it would be larger.
     """
     _resize(session, "shrink", _STEP, given, timeout)
 

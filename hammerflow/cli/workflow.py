@@ -166,7 +166,7 @@ def dependencies(session: Session, job_id: str, limit: int) -> None:
 )  # fmt: skip
 @options.number_option(
     "--max-nodes", 1, 100_000, default=200,
-    help="Above this many jobs, draw those of one kind as one, with counts (json has them all).",
+    help="Above this many jobs, draw each kind as one node, with counts (json has them all).",
 )  # fmt: skip
 @options.number_option(
     "--max-depth", 0, 1_000, help="Group jobs deeper than this by task [default: no limit]."
@@ -202,9 +202,9 @@ def status(
 ) -> int:
     """Show the status of a workflow in one line.
 
-    With --watch, the exit code is 0 only if the workflow ends as completed: it is 1 if it ends
-    otherwise, or has not ended after --count updates, and 130 after Ctrl-C. Outside of a terminal,
-    an update that brings nothing new prints nothing.
+    With --watch, the exit code is 0 only if the workflow completes: it is 1 if it ends otherwise or
+    has not ended after --count updates, and 130 after Ctrl-C. Outside a terminal, updates without
+    news print nothing.
     """
     with session.backend() as backend:
         result, line = WorkflowResult(find_workflow(backend.store, workflow_id), backend), ""
@@ -242,7 +242,7 @@ def cancel(session: Session, workflow_id: str, reason: str) -> None:
 @command.command("retry")
 @_workflow_id
 @options.name_option("--node", help="Only this node, and those that were skipped because of it.")
-@options.flag("--downstream", help="Run everything again that depends on it, completed or not.")
+@options.flag("--downstream", help="Also rerun everything that depends on it, completed or not.")
 @options.shared
 def retry(session: Session, workflow_id: str, node: str | None, downstream: bool) -> None:
     """Run a workflow's failed and cancelled jobs again.
