@@ -26,7 +26,7 @@ _UNCOUNTED = 70.0  # seconds: a minute is counted some seconds after it is over
 _SPIKE = 0.2  # share of the ended jobs of an hour that have failed, from which it is a problem
 _LEAST = 20  # ended jobs below which a share says nothing
 #: Seconds by which a queue is late, and by which it is very late; late ones that are named.
-_LATE, _VERY_LATE, _NAMED = 60.0, 900.0, 5
+_LATE, _VERY_LATE, _NAMED = 60.0, 900.0, 3
 
 
 class Problem(NamedTuple):
@@ -115,7 +115,15 @@ def _alerting(firing: Sequence[Alert]) -> Iterator[Problem]:
 
 
 def _late(late: Sequence[QueueAge], alive: Sequence[Worker]) -> Iterator[Problem]:
-    """The queues whose oldest ready job waits for long, the worst first."""
+    """The queues whose oldest ready job waits for long, the worst first.
+
+    Without any live worker all have one cause, which is told on its own.
+    """
+    if late and not alive:
+        says = f"{counted(len(late), 'queue is', 'queues are')} behind"
+        longest = f"{late[0].queue} for longest: {duration_words(late[0].seconds)}"
+        yield Problem("warning", "queues_late", "", f"{says}, {longest}", "")
+        return
     for queue, seconds in late[:_NAMED]:
         serving = sum(serves(worker, queue) for worker in alive)
         is_critical = seconds >= _VERY_LATE or not serving

@@ -13,7 +13,7 @@ from hammerflow.stores.queue_stats import QueueDepth
 from hammerflow.stores.store import Store
 
 __all__ = [
-    "Figures", "QueueHealth", "blocked", "bounded", "figures_json", "figures_of", "health_of",
+    "EXPLAINED", "Figures", "QueueHealth", "bounded", "figures_json", "figures_of", "healths_of",
 ]  # fmt: skip
 
 #: Kinds of explanations that waiting does not change.
@@ -21,6 +21,8 @@ _BLOCKS = {
     "app_paused", "task_paused", "task_unknown", "no_worker_for_both", "no_child", "limit_zero",
     "workers_draining",
 }  # fmt: skip
+#: Queues whose first ready job is explained at a time: those whose ready jobs wait for longest.
+EXPLAINED = 20
 _SLOW = 60.0  # seconds that the oldest ready job may have waited before health warns
 Workers = Sequence[Mapping[str, Any]]
 
@@ -51,8 +53,29 @@ def figures_of(store: Store, *, lease: float, name: str | None = None) -> list[F
     ]
 
 
-def health_of(figures: Figures, workers: Workers, lease: float) -> QueueHealth:
-    """What keeps the ready jobs of a queue from running, if anything does."""
+def healths_of(store: Store, figures: Sequence[Figures], *, lease: float) -> list[QueueHealth]:
+    """Whether the jobs of queues are run, in the order of the figures.
+
+    What keeps the first ready job of a queue from starting takes some queries: it is found out for
+    the :data:`EXPLAINED` queues whose ready jobs wait for longest.
+
+    Args:
+        lease: seconds without a heartbeat after which a worker counts as lost.
+    """
+    workers = store.workers.list()
+    found = [_health(each, workers, lease) for each in figures]
+    ready = [
+        place for place, each in enumerate(figures)
+        if each.depth.ready and found[place].status != "fail"
+    ]  # fmt: skip
+    ready.sort(key=lambda place: figures[place].depth.oldest or 0.0, reverse=True)
+    for place in ready[:EXPLAINED]:
+        found[place] = _blocked(store, figures[place].depth, lease) or found[place]
+    return found
+
+
+def _health(figures: Figures, workers: Workers, lease: float) -> QueueHealth:
+    """What keeps the ready jobs of a queue from running, as far as its figures tell."""
     depth = figures.depth
     name, alive = depth.name, [one for one in workers if abs(one["silent_for"]) <= lease]
     if depth.paused_at is not None:
@@ -77,16 +100,14 @@ def health_of(figures: Figures, workers: Workers, lease: float) -> QueueHealth:
     return QueueHealth(name, "ok", "its jobs are run")
 
 
-def blocked(store: Store, depth: QueueDepth, lease: float) -> QueueHealth | None:
+def _blocked(store: Store, depth: QueueDepth, lease: float) -> QueueHealth | None:
     """What keeps the first ready job of a queue from starting until somebody acts, if anything."""
     page = store.queue_stats.ready_page(name_id(depth.name), after=(-1, bytes(16)), limit=1)
     job = store.jobs.get(page[0][1]) if page else None
     why = None if job is None else explain(store, job, lease=lease)
     if why is None or why.kind not in _BLOCKS:
         return None
-    return QueueHealth(
-        depth.name, "fail", f"its first ready job cannot start: {why.says}", why.advice
-    )
+    return QueueHealth(depth.name, "fail", f"blocked: {why.says}", why.advice)
 
 
 def bounded(depth: QueueDepth, state: str) -> str:

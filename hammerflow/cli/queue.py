@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from hammerflow.admin.queues import blocked, figures_of, health_of
+from hammerflow.admin.queues import figures_of, healths_of
 from hammerflow.admin.statistics import summaries
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
@@ -109,13 +109,8 @@ def health(session: Session, name: str | None) -> int:
     with session.store() as store:
         if name is not None:
             check_queue(session, store, name)
-        workers = store.workers.list()
-        lease, found = session.settings.lease, []
-        for figures in figures_of(store, lease=lease, name=name):
-            said = health_of(figures, workers, lease)
-            if said.status != "fail" and figures.depth.ready:
-                said = blocked(store, figures.depth, lease) or said
-            found.append(said)
+        lease = session.settings.lease
+        found = healths_of(store, figures_of(store, lease=lease, name=name), lease=lease)
     heads, rows = ("queue", "status", "says", "note"), [tuple(one) for one in found]
     plain = [one._asdict() for one in found]
     session.show_table(plain, (heads, rows), empty=_NO_QUEUES)

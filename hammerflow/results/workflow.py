@@ -292,7 +292,10 @@ class WorkflowResult:
             place = (m.name or "").partition("[")[0] or None
             folder = group or (place if place != m.name else None)
             nodes.append(GraphNode(key, label, m.task, m.state, folder))
-            if m.dependent_id is not None:
+            if m.parent_id is not None:
+                edges.append((_dashed(m.parent_id), key))
+            # A spawner may wait for what it has spawned: it is still drawn before that.
+            if m.dependent_id not in (None, m.parent_id):
                 edges.append((key, _dashed(m.dependent_id)))
         edges += [
             (_dashed(parent), _dashed(child))

@@ -69,6 +69,7 @@ class WorkflowMember(NamedTuple):
     state: str | None
     reason: str | None
     cause: bytes | None
+    parent_id: bytes | None  # the job that has spawned it
 
 
 class Workflows(Verbs):

@@ -209,7 +209,7 @@ class Children(TypedDict):
     counts: dict[str, int]
 
 class CountsShown(TypedDict):
-    jobs: int
+    live: LiveCounts
     failures: int
     queues: int
     workers: int
@@ -309,6 +309,7 @@ class HandlerStats(TypedDict):
 
 class HealthList(TypedDict):
     items: list[QueueHealthShown]
+    explained: int
 
 class JobEdit(TypedDict):
     args: NotRequired[list[Any]]
@@ -1475,9 +1476,10 @@ class Api(Client):
     def list_queue_health(
         self,
         *,
+        queue: str = ...,
         key: str | None = ...,
     ) -> HealthList:
-        """Say of each queue whether its jobs are run, and what to do otherwise."""
+        """Say of each queue or of one whether its jobs are run, and what to do otherwise."""
     def show_queue(
         self,
         *,

@@ -17,6 +17,7 @@ from hammerflow.admin import workflows as admin_workflows
 from hammerflow.jobs.outcome import Completed, Failed, Failure
 from hammerflow.results.workflow import WorkflowResult
 from hammerflow.stores import workflow_pages
+from hammerflow.testing import drain
 from tests.cli.conftest import Run, claim, settle
 from tests.support.drawing import read_dot, read_mermaid
 
@@ -173,6 +174,20 @@ def test_graphs_of_a_workflow(run: Run, shop: Hammerflow, form: str) -> None:
             assert drawn.splitlines()[0] == "images"
             assert "first  ready" in drawn
     assert run("workflow", "graph", result.id, "--json").json["name"] == "images"
+
+
+def test_spawned_jobs_hang_on_their_spawner(run: Run, embedded_shop: Hammerflow) -> None:
+    flow = Workflow("albums").add(embedded_shop.tasks["shop.album"].s(2), name="album")
+    result = embedded_shop.enqueue(flow)
+    drain(embedded_shop)
+
+    found = run("workflow", "graph", result.id, "--format", "json").json
+
+    labels = {node["key"]: node["label"] for node in found["nodes"]}
+    assert sorted((labels[edge["from"]], labels[edge["to"]]) for edge in found["edges"]) == [
+        ("album", "resize"), ("album", "resize"), ("album", "total"),
+        ("resize", "total"), ("resize", "total"),
+    ]  # fmt: skip
 
 
 def test_a_large_graph_is_folded(run: Run, embedded_shop: Hammerflow) -> None:

@@ -14,6 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -484,13 +485,39 @@ def test_late_queues_are_named_and_the_pages_are_counted_everywhere(
     stage.app.store.jobs.insert([NewJob(id_, "late.one", "tardy", 2, b"M")])
     page.goto("/")
     problem = page.get_by_role("listitem").filter(has_text="tardy")
-    expect(problem).to_contain_text("is 1 h 1 min behind, and unserved")
-    problem.get_by_role("link", name="Open queue").click()
+    expect(problem).to_contain_text("behind, tardy for longest: 1 h 1 min")
+    problem.get_by_role("link", name="See queues").click()
+    page.get_by_role("link", name="tardy").click()
     expect(page.get_by_role("heading", name="tardy")).to_be_visible()
     page.goto("/settings")
     pages = page.get_by_role("navigation", name="Pages")
     expect(pages.get_by_role("link", name="Failures")).to_contain_text("group")
     expect(pages.get_by_role("link", name="Workers")).to_contain_text("0")
+
+
+def test_a_thousand_queues_are_found_sorted_and_drawn_in_parts(
+    tmp_path: Path, stage: Stage
+) -> None:
+    with open_shop(f"sqlite:///{tmp_path}/queues.db") as app:
+        jobs = [NewJob(new_id(), "shop.one", f"tenant-{n % 300}", 2, b"M") for n in range(310)]
+        app.store.jobs.insert(jobs)
+        with dashboard(app) as address, visit(stage.browser, address) as page:
+            page.goto("/queues")
+            rows = page.get_by_role("table", name="Queues").locator("tbody tr")
+            expect(rows).to_have_count(100)
+            expect(page.get_by_text("100 of 300")).to_be_visible()
+            page.get_by_role("button", name="Show 100 more").click()
+            expect(rows).to_have_count(200)
+            page.get_by_role("columnheader", name="ready").get_by_role("button").click()
+            expect(page).to_have_url(re.compile("sort=-ready"))
+            expect(rows.first.get_by_role("cell").nth(1)).to_have_text("2")
+            page.get_by_role("columnheader", name="queue").get_by_role("button").click()
+            expect(rows.nth(2).get_by_role("cell").first).to_have_text("tenant-2")
+            page.get_by_label("Find a queue").fill("-299")
+            expect(rows).to_have_count(1)
+            expect(page.get_by_role("link", name="with jobs 1")).to_be_visible()
+            page.goto("/jobs")
+            expect(page.get_by_role("link", name="ready 310")).to_be_visible()
 
 
 def test_a_running_body_is_looked_at_and_killed(stage: Stage, page: Page) -> None:

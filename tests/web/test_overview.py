@@ -13,7 +13,8 @@ import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.admin.overview import overview_of
-from hammerflow.ids import first_id_at, new_id
+from hammerflow.admin.queues import EXPLAINED, figures_of, healths_of
+from hammerflow.ids import first_id_at, name_id, new_id
 from hammerflow.jobs.job import NewJob
 from hammerflow.jobs.outcome import Retrying
 from hammerflow.stores.database import Database
@@ -64,6 +65,29 @@ def test_late_queues_are_named_the_worst_first(desk: Desk) -> None:
     assert found[0] == late[0]
 
 
+def test_queues_that_are_late_for_want_of_any_worker_are_told_together(desk: Desk) -> None:
+    desk.put(_late(desk, 250.0, "mail"), _late(desk, 2000.0, "old"))
+    found = overview_of(desk.store, lease=30.0).problems
+    assert [(one.code, one.severity) for one in found] == [
+        ("no_worker", "critical"), ("queues_late", "warning")
+    ]  # fmt: skip
+    assert found[1].says.startswith("2 queues are behind, old for longest: 33 min 2")
+
+
+def test_the_health_of_many_queues_explains_those_that_wait_for_longest(
+    desk: Desk, queries: Counter[str]
+) -> None:
+    """Each of them takes some queries: of a thousand queues they would be thousands."""
+    desk.put(*(desk.job(queue=f"q{n}") for n in range(EXPLAINED + 5)))
+    older = desk.shift("created_at", 90)
+    desk.sql(f"UPDATE {{jobs}} SET created_at = {older} WHERE queue_id <> {name_id('q0')}")
+    desk.store.workers.register(7, host="h", pid=1, info={}, tasks=[], queues=[])
+    found = healths_of(desk.store, figures_of(desk.store, lease=30.0), lease=30.0)
+    assert Counter(one.status for one in found) == {"fail": EXPLAINED, "warn": 4, "ok": 1}
+    assert found[0] == ("q0", "ok", "its jobs are run", "")
+    assert queries["ready_page"] == EXPLAINED
+
+
 def test_what_is_wrong_is_said_of_one_job_and_of_several(desk: Desk) -> None:
     for number in ("1 job is", "2 jobs are"):
         desk.put(desk.job())
@@ -86,7 +110,7 @@ def test_counts_are_shared_and_right_after_a_change(
     busy: Hammerflow, admin: httpx.Client, queries: Counter[str]
 ) -> None:
     before = admin.get("/api/counts").json()
-    assert (before["jobs"], before["failures"], before["workers"]) == (2, 1, 0)
+    assert (before["live"]["ready"], before["failures"], before["workers"]) == (2, 1, 0)
     for _ in range(20):
         admin.get("/api/counts").raise_for_status()
     assert queries["state_counts"] <= 3, queries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -86,13 +86,13 @@ class CountsShown(msgspec.Struct):
     """What there is on the pages of a dashboard, for its navigation.
 
     Attributes:
-        jobs: ready or running; 10 000 of either means as many or more.
+        live: the jobs in each live state.
         failures: groups of the last hour.
         workers: those that live.
         alerts: those that fire.
     """
 
-    jobs: int
+    live: LiveCounts
     failures: int
     queues: int
     workers: int
@@ -111,9 +111,9 @@ def show_counts(call: ApiCall[Nothing, None]) -> CountsShown:
     groups = recent.get("groups", _GROUPS_AGE, lambda: recent_failures(store, datetime.now(UTC)))
     workers = recent.get("workers", _AGE, store.workers.list)
     silent = sum(abs(one["silent_for"]) > lease for one in workers)
-    jobs, names, alerts = found["jobs"], found["names"], found["alerts"]
+    names, alerts = found["names"], found["alerts"]
     return CountsShown(
-        jobs["ready"] + jobs["running"], len(groups), names["queues"], len(workers) - silent,
+        _live(found["jobs"]), len(groups), names["queues"], len(workers) - silent,
         silent, names["schedules"], names["limits"], names["sinks"], alerts["endpoints_off"],
         alerts["firing"],
     )  # fmt: skip
@@ -129,13 +129,15 @@ def show_overview(call: ApiCall[Nothing, None]) -> OverviewShown:
     return msgspec.structs.replace(found, failures=groups)
 
 
+def _live(jobs: Mapping[str, int]) -> LiveCounts:
+    return LiveCounts(**jobs, at_least=[state for state, count in jobs.items() if count >= BOUND])
+
+
 def _shown(found: Overview) -> OverviewShown:
-    jobs = found.counts.jobs
-    at_least = [state for state, count in jobs.items() if count >= BOUND]
     points = [converted(point, StatsPoint) for point in found.series.points]
     return OverviewShown(
         found.at, [converted(one, ProblemShown) for one in found.problems],
-        LiveCounts(**jobs, at_least=at_least), found.counts.paused, found.counts.is_app_paused,
+        _live(found.counts.jobs), found.counts.paused, found.counts.is_app_paused,
         converted(found.workers, WorkerTotals), StatsSeries(found.series.span, points),
         [*map(group_shown, found.failures)], [converted(one, AlertShown) for one in found.alerts],
     )  # fmt: skip

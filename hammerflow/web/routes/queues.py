@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from hammerflow.admin.queues import Figures, blocked, figures_json, figures_of, health_of
+from hammerflow.admin.queues import EXPLAINED, Figures, figures_json, figures_of, healths_of
 from hammerflow.errors import JobNotFound
 from hammerflow.results.pauses import pause, resume
 from hammerflow.stores.pauses import PauseKind
 from hammerflow.web.access import Role
-from hammerflow.web.routes.types import Reason, converted
+from hammerflow.web.routes.types import Name, Reason, converted
 from hammerflow.web.routing import ApiCall, Nothing, Route
 
 __all__ = ["ROUTES", "PauseBody", "Paused"]
@@ -59,10 +60,22 @@ class QueueHealthShown(msgspec.Struct):
     advice: str
 
 
+class HealthQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which queues."""
+
+    queue: Annotated[Name, Meta(description="This one alone.")] | None = None
+
+
 class HealthList(msgspec.Struct):
-    """The health of each queue."""
+    """The health of each queue.
+
+    Attributes:
+        explained: what keeps the first ready job of a queue from starting was found out for as many
+            queues at most, those whose ready jobs wait for longest.
+    """
 
     items: list[QueueHealthShown]
+    explained: int
 
 
 def list_queues(call: ApiCall[Nothing, None]) -> QueueList:
@@ -84,20 +97,19 @@ def show_queue(call: ApiCall[Nothing, None]) -> QueueRow:
     return converted(figures_json(found[0]), QueueRow)
 
 
-def list_queue_health(call: ApiCall[Nothing, None]) -> HealthList:
-    """Say of each queue whether its jobs are run, and what to do otherwise."""
-    return call.recent.get("queue-health", _AGE, lambda: _health(call))
+def list_queue_health(call: ApiCall[HealthQuery, None]) -> HealthList:
+    """Say of each queue or of one whether its jobs are run, and what to do otherwise."""
+    if (name := call.query.queue) is None:
+        return call.recent.get("queue-health", _AGE, lambda: _health(call, _figures(call)))
+    _check(call, name)
+    backend = call.backend
+    return _health(call, figures_of(backend.store, lease=backend.lease, name=name))
 
 
-def _health(call: ApiCall[Any, Any]) -> HealthList:
-    store, lease = call.backend.store, call.backend.lease
-    workers, found = store.workers.list(), []
-    for figures in _figures(call):
-        said = health_of(figures, workers, lease)
-        if said.status != "fail" and figures.depth.ready:
-            said = blocked(store, figures.depth, lease) or said
-        found.append(converted(said._asdict(), QueueHealthShown))
-    return HealthList(found)
+def _health(call: ApiCall[Any, Any], figures: Sequence[Figures]) -> HealthList:
+    backend = call.backend
+    found = healths_of(backend.store, figures, lease=backend.lease)
+    return HealthList([converted(one._asdict(), QueueHealthShown) for one in found], EXPLAINED)
 
 
 class PauseBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -139,7 +151,7 @@ def _check(call: ApiCall[Any, Any], name: str) -> None:
 _ONE = "/api/queues/{queue}"
 ROUTES: Sequence[Route] = (
     Route("GET", "/api/queues", list_queues, QueueList),
-    Route("GET", "/api/queue-health", list_queue_health, HealthList),
+    Route("GET", "/api/queue-health", list_queue_health, HealthList, query=HealthQuery),
     Route("GET", _ONE, show_queue, QueueRow),
     Route("POST", f"{_ONE}/pause", pause_queue, Paused, Role.OPERATE, body=PauseBody),
     Route("POST", f"{_ONE}/resume", resume_queue, Paused, Role.OPERATE),

@@ -44,7 +44,7 @@ const Missing = () => html`<h1>There is no page here</h1><p class="sub"><a href=
 
 /** What each page has, and whether that needs somebody: [text, is alarming] by path. */
 const numbers = (found) => ({
-  "/jobs": [count(found.jobs)],
+  "/jobs": [count(found.live.ready + found.live.running) + (found.live.at_least.some((state) => /^r/.test(state)) ? "+" : "")],
   "/failures": found.failures ? [counted(found.failures, "group"), true] : [],
   "/queues": [count(found.queues)],
   "/workers": found.silent_workers ? [`${count(found.silent_workers)} silent`, true] : [count(found.workers), found.workers === 0],
@@ -57,6 +57,12 @@ function Side({ session }) {
   const { data: found } = useRead(session ? "/api/counts" : null);
   const counts = found ? numbers(found) : {};
   const at = `/${here().split("/")[1] ?? ""}`;
+  useEffect(() => {
+    // On a phone the pages are a row that is wider than the screen, and wider still with its numbers.
+    const row = document.querySelector(".side nav");
+    const current = row?.querySelector("[aria-current]");
+    if (current) row.scrollLeft = current.offsetLeft - (row.clientWidth - current.offsetWidth) / 2;
+  }, [at, Boolean(found)]);
   return html`<div class="side"><nav aria-label="Pages"><a class="name" href=${link("/")}><img src="${new URL("icon.svg", import.meta.url)}" alt="" /><span>${session?.app ?? "hammerflow"}</span></a>${NAVIGATION.map((item) => {
     if (!item) return html`<hr />`;
     const [title, path] = item;
@@ -126,10 +132,6 @@ function App() {
   }, []);
   useEffect(() => {
     document.querySelector("main")?.focus({ preventScroll: true });
-    // On a phone the pages are a row that is wider than the screen.
-    const row = document.querySelector(".side nav");
-    const current = row?.querySelector("[aria-current]");
-    if (current) row.scrollLeft = current.offsetLeft - (row.clientWidth - current.offsetWidth) / 2;
   }, [page]);
   const may = (role) => ["read", "operate", "admin"].indexOf(session?.role) >= ["read", "operate", "admin"].indexOf(role);
   const isBusy = useBusy() || !(problem || page === null || (Page && session));

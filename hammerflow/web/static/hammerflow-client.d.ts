@@ -50,7 +50,7 @@ export type Changed = { id: string; state: "cancelled" | "completed" | "failed" 
 
 export type Children = { items: Array<JobFields>; after: number | null; counts: Record<string, number> };
 
-export type CountsShown = { jobs: number; failures: number; queues: number; workers: number; silent_workers: number; schedules: number; limits: number; sinks: number; disabled_webhooks: number; alerts: number };
+export type CountsShown = { live: LiveCounts; failures: number; queues: number; workers: number; silent_workers: number; schedules: number; limits: number; sinks: number; disabled_webhooks: number; alerts: number };
 
 export type DeliveryShown = { id: string; message: string; position: number; attempt: number; at: string; status: number | null; ms: number; address: string; error: string; answer: string };
 
@@ -76,7 +76,7 @@ export type FoldedChildren = { task: string; count: number; states: Record<strin
 
 export type HandlerStats = { handler: string; queue: string | null; operations: number; failures: number; requested: number; children: number; most_children: number; mean_seconds: number; longest_seconds: number };
 
-export type HealthList = { items: Array<QueueHealthShown> };
+export type HealthList = { items: Array<QueueHealthShown>; explained: number };
 
 export type JobEdit = { args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null };
 
@@ -363,8 +363,8 @@ export class HammerflowClient {
   listFailures(params?: { task?: string; error?: string; since?: string }, options?: RequestOptions): Promise<FailureList>;
   /** List the queues with their depths and rates. */
   listQueues(params?: {}, options?: RequestOptions): Promise<QueueList>;
-  /** Say of each queue whether its jobs are run, and what to do otherwise. */
-  listQueueHealth(params?: {}, options?: RequestOptions): Promise<HealthList>;
+  /** Say of each queue or of one whether its jobs are run, and what to do otherwise. */
+  listQueueHealth(params?: { queue?: string }, options?: RequestOptions): Promise<HealthList>;
   /** Show one queue. */
   showQueue(params: { queue: string }, options?: RequestOptions): Promise<QueueRow>;
   /** Stop workers from starting jobs of a queue; running jobs go on. */

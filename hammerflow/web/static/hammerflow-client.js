@@ -180,7 +180,7 @@ const OPERATIONS = /* table */ {
   listQueueStats: ["GET", "/api/queue-stats", ["hours", "task"], false],
   listFailures: ["GET", "/api/failures", ["task", "error", "since"], false],
   listQueues: ["GET", "/api/queues", [], false],
-  listQueueHealth: ["GET", "/api/queue-health", [], false],
+  listQueueHealth: ["GET", "/api/queue-health", ["queue"], false],
   showQueue: ["GET", "/api/queues/{queue}", [], false],
   pauseQueue: ["POST", "/api/queues/{queue}/pause", [], true],
   resumeQueue: ["POST", "/api/queues/{queue}/resume", [], false],

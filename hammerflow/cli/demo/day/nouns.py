@@ -116,7 +116,7 @@ class Surroundings:
 
     def _limits_and_pauses(self) -> None:
         self._store.limits.give("queue", "payments", Limit(None, 6), by="ann@office")
-        self._store.limits.give("queue", "images", Limit(None, 12), by="ann@office")
+        self._store.limits.give("queue", "images", Limit(None, 16), by="ann@office")
         reason = "the channel's quota is used up until 16:00"
         self._store.pauses.pause(PauseKind.QUEUE, "feeds", by="ann@office", reason=reason)
         self._note(self._now - 1_900, EventKind.QUEUE_PAUSED, name_id("feeds"), name="feeds")
@@ -220,6 +220,9 @@ class Surroundings:
         self._writer.add("archived", _ARCHIVED, rows)
         archived = [pack_id, 0, self._now - 20 * _HOUR, packed.data]
         self._writer.add("archive_packs", _PACK, [archived])
+        database = self._store.database
+        database.run("retention_begin")
+        database.run("archive_note", archived=len(rows), restored=0, purged=0)
 
 
 def write_log(writer: DayWriter, store: Store, records: Sequence[tuple[float, Record]]) -> int:
@@ -258,14 +261,20 @@ _ALERTS: tuple[tuple[str, str, str, float, str, float, str], ...] = (
      "38 % of the jobs of payments.authorize failed within 10 min"),
 )  # fmt: skip
 _AUDITED: tuple[tuple[float, str, str, str, str], ...] = (
-    (23.1, "token deploy", "pause_queue", "images", "ok"),
-    (23.0, "token deploy", "resume_queue", "images", "ok"),
-    (2.9, "ann@office", "begin_operation", "retry", "ok: 1,184 jobs"),
-    (2.2, "ben@support", "cancel_workflow", "order-fulfilment", "ok"),
-    (1.1, "ben@support", "edit_job", "mail.order_confirmation", "ok"),
-    (0.6, "ann@office", "give_limit", "queue:payments", "ok"),
-    (0.53, "ann@office", "pause_queue", "feeds", "ok"),
-    (0.2, "ben@support", "delete_token", "ci-2024", "refused: needs the role admin"),
+    (23.1, "token deploy", "pause_queue", "images", "done"),
+    (23.0, "token deploy", "resume_queue", "images", "done"),
+    (2.9, "ann@office", "start_operation", "retry", "done"),
+    (2.2, "ben@support", "cancel_workflow", "order-fulfilment", "done"),
+    (1.1, "ben@support", "edit_job", "mail.order_confirmation", "done"),
+    (0.6, "ann@office", "set_limit", "queue:payments", "done"),
+    (0.53, "ann@office", "pause_queue", "feeds", "done"),
+    (
+        0.2,
+        "ben@support",
+        "revoke_token",
+        "ci-2024",
+        "403 this needs the role admin; ben@support has operate",
+    ),
 )
 _OPERATIONS: tuple[tuple[float, str, dict[str, Any], str, int, int], ...] = (
     (2.9, "retry", {"task": "payments.authorize", "state": "failed"}, "done", 1_184, 1_184),

@@ -235,7 +235,7 @@ LIMIT 1 OFFSET :n::bigint
 
 -- SQLite reads the states of all jobs unless the ids are named inside the join, too.
 -- name: members_page
-SELECT n.job_id, n.position, n.name, j.dependent_id, t.name, s.state, s.reason, d.cause
+SELECT n.job_id, n.position, n.name, j.dependent_id, t.name, s.state, s.reason, d.cause, j.parent_id
 FROM {nodes} n
 LEFT JOIN {jobs} j ON j.id = n.job_id
 LEFT JOIN {tasks} t ON t.id = j.task_id

@@ -51,11 +51,13 @@ export const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFix
 
 export const secondsSince = (instant) => (Date.now() - Date.parse(instant)) / 1000;
 
-/** "4 min 12 s ago", "in 2 h". */
+/** "12 s ago", "4 min ago", "in 2 h 10 min": without seconds from a minute on, which would only flicker. */
 export function ago(instant) {
   const seconds = secondsSince(instant);
-  if (Math.abs(seconds) < 1) return "now";
-  return seconds >= 0 ? `${duration(seconds)} ago` : `in ${duration(-seconds)}`;
+  const away = Math.abs(seconds);
+  if (away < 1) return "now";
+  const text = away < 60 ? `${Math.floor(away)} s` : duration(Math.floor(away / 60) * 60);
+  return seconds >= 0 ? `${text} ago` : `in ${text}`;
 }
 
 /** "18:40" or "18:40:02" in the reader's zone. */

@@ -6,6 +6,7 @@ import { Shape } from "./parts.js";
 
 const WIDE = 172;
 const HIGH = 52;
+const LEAST = 0.7; // of its size, to which a graph shrinks to fit before it scrolls
 let layout = null;
 
 function useDagre() {
@@ -85,7 +86,7 @@ export function Graph({ boxes, edges, follow, onOpen }) {
   if (!boxes.length) return html`<p class="dim">It has no jobs yet.</p>`;
   if (!plan) return "";
   const { width, height } = plan.size;
-  return html`<div class="graph" ref=${frame} tabindex="0" aria-label="Graph of ${count(boxes.length)} boxes"><svg width=${width} height=${height} viewBox="0 0 ${width} ${height}">${edges.map(([above, below], place) => {
+  return html`<div class="graph" ref=${frame} tabindex="0" aria-label="Graph of ${count(boxes.length)} boxes"><svg width=${width} height=${height} viewBox="0 0 ${width} ${height}" style=${{ maxWidth: `max(100%, ${LEAST * width}px)`, height: "auto" }}>${edges.map(([above, below], place) => {
     const [a, b] = [plan.at[above], plan.at[below]];
     const [x1, x2] = [a.x + WIDE / 2, b.x - WIDE / 2];
     return html`<path class="edge ${path.has(place) ? "lit" : ""}" d="M${x1} ${a.y} C${x1 + 24} ${a.y} ${x2 - 24} ${b.y} ${x2} ${b.y}" />`;

@@ -17,6 +17,7 @@ const SHAPES = {
   parked: line("M4 1.5v9M8 1.5v9", 2.2),
 };
 SHAPES.paused = SHAPES.parked;
+SHAPES.warning = html`<g>${line("M6 1.6 11 10.4H1z", 1.4)}${line("M6 4.6v2.8M6 8.3v1.1", 1.4)}</g>`;
 
 export const Shape = ({ state }) => html`<svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">${SHAPES[state]}</svg>`;
 
@@ -44,8 +45,16 @@ export const Number = ({ value, to, atLeast = false, className = "" }) => {
 
 export const Card = ({ title, note, size = "", children }) => html`<section class="card ${size}"><header><h2>${title}</h2>${note ? html`<span>${note}</span>` : ""}</header>${children}</section>`;
 
-/** A table: columns are [title, class]; rows are made by the caller. */
-export const Table = ({ columns, label, children }) => html`<div class="scroll"><table aria-label=${label}><thead><tr>${columns.map(([title, kind]) => html`<th class=${kind ?? ""} scope="col">${title || html`<span class="sr">actions</span>`}</th>`)}</tr></thead><tbody>${children}</tbody></table></div>`;
+/**
+ * A table: columns are [title, class, key]; rows are made by the caller. Where onSort is given, a
+ * column with a key sorts by it: "name" upwards, "-name" downwards, and figures downwards first.
+ */
+export const Table = ({ columns, label, sort, onSort, children }) => html`<div class="scroll"><table aria-label=${label}><thead><tr>${columns.map(([title, kind = "", key]) => {
+  if (!key || !onSort) return html`<th class=${kind} scope="col">${title || html`<span class="sr">actions</span>`}</th>`;
+  const way = sort === key ? "ascending" : sort === `-${key}` ? "descending" : undefined;
+  const next = way === "descending" || (!way && !kind.startsWith("n")) ? key : `-${key}`;
+  return html`<th class=${kind} scope="col" aria-sort=${way}><button class="sort" onClick=${() => onSort(next)}>${title}<span aria-hidden="true">${way ? (way === "ascending" ? " ↑" : " ↓") : ""}</span></button></th>`;
+})}</tr></thead><tbody>${children}</tbody></table></div>`;
 
 /** A bar of parts: [[state, number], ...]. */
 export const Bar = ({ parts, whole, tall = false, label }) => {

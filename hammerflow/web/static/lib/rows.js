@@ -1,5 +1,6 @@
 // Lists by keyboard and mouse: one row is current, any may be selected.
-import { useEffect, useRef, useState } from "./html.js";
+import { count } from "./format.js";
+import { html, useEffect, useRef, useState } from "./html.js";
 import { go } from "./route.js";
 
 /**
@@ -43,6 +44,28 @@ export function useRows(ids, { open, acts } = {}) {
     return () => removeEventListener("keydown", onKey);
   }, []);
   return { at: now.at, selected: now.selected, toggle, toggleAll, clear };
+}
+
+/** Items in the order that "key" or "-key" names, by valueOf(item, key): a number or a text; null comes last, and equal ones keep their order. */
+export function sorted(items, sort, valueOf) {
+  const isDown = sort.startsWith("-");
+  const key = sort.replace(/^-/, "");
+  return [...items].sort((one, other) => {
+    const [a, b] = [valueOf(one, key) ?? null, valueOf(other, key) ?? null];
+    if (a === null || b === null) return (a === null) - (b === null);
+    const order = typeof a === "string" ? a.localeCompare(b, undefined, { numeric: true }) : a - b;
+    return isDown ? -order : order;
+  });
+}
+
+const DRAWN = 100; // rows of a long list at first, and with each step
+
+/** The first rows of a long list, and what leads to the others. */
+export function useSome(items) {
+  const [most, show] = useState(DRAWN);
+  const left = items.length - most;
+  const more = left > 0 ? html`<div class="head older"><span class="dim">${count(most)} of ${count(items.length)}</span><span class="fill"></span><button class="btn" onClick=${() => show(most + DRAWN)}>Show ${count(Math.min(DRAWN, left))} more</button>${left > DRAWN ? html`<button class="btn" onClick=${() => show(items.length)}>Show all</button>` : ""}</div>` : "";
+  return [items.slice(0, most), more];
 }
 
 /** What a row of such a list needs on its <tr>. */

@@ -13,7 +13,7 @@ export default function Workflow({ parts: [id], may }) {
   const [{ view = "graph", all }, change] = useParams();
   const [isFollowing, follow] = useState(false);
   const { data: flow, problem, reload } = useRead(`/api/workflows/${id}`, {}, 2);
-  const { data: graph } = useRead(flow && view === "graph" ? `/api/workflows/${id}/graph` : null, { format: "boxes", max_nodes: all ? 500 : 40 }, 2);
+  const { data: graph } = useRead(flow && view === "graph" ? `/api/workflows/${id}/graph` : null, { format: "boxes", max_nodes: all ? 500 : 24 }, 2);
   const { data: times } = useRead(flow && view === "timeline" ? `/api/workflows/${id}/timeline` : null, { limit: all ? 500 : 100 }, 2);
   if (!flow) return html`<p class="crumb"><a href=${link("/workflows")}>Workflows</a></p><h1 class="mono">${id}</h1><${Trouble} problem=${problem} />`;
   const jobs = flow.jobs;
@@ -33,7 +33,7 @@ export default function Workflow({ parts: [id], may }) {
   const isOver = Boolean(flow.ended_at);
   return html`<p class="crumb"><a href=${link("/workflows")}>Workflows</a>${flow.parent_id ? html` / <a href=${link(`/workflows/${flow.parent_id}`)}>parent</a>` : ""}</p>
 <div class="head"><h1>${flow.name}</h1><${State} state=${flow.status} text=${`${flow.status} ${isOver ? "after" : "for"} ${duration(seconds)}`} /><span class="fill"></span>${may("operate") ? html`${flow.status === "paused" ? html`<button class="btn main" onClick=${() => run("resume", undefined, "The workflow goes on.")}>Resume</button>` : ""}${jobs.failed || jobs.cancelled ? html`<button class="btn ${flow.status === "paused" ? "" : "main"}" onClick=${() => run("retry", {}, "What failed will run again.")}>Retry failed</button>` : ""}${isOver ? "" : html`<button class="btn harm" onClick=${cancel}>Cancel</button>`}` : ""}</div>
-<p class="sub">${count(ended)} of ${count(total)} jobs ended${left ? `, about ${duration(left)} left` : ""} · on failure: ${flow.failure_policy.replaceAll("_", " ")} · begun <${At} at=${flow.created_at} />${flow.description ? ` · ${flow.description}` : ""}</p>
+<p class="sub">${count(ended)} of ${count(total)} jobs ended${left ? `, about ${duration(left)} left` : ""} · on failure: ${flow.failure_policy.replaceAll("_", " ")} · started <${At} at=${flow.created_at} />${flow.description ? ` · ${flow.description}` : ""}</p>
 <${Trouble} problem=${problem} />${flow.reason ? html`<div class="why ${flow.status === "failed" ? "fail" : ""}"><p><${Says} text=${flow.reason} /></p></div>` : ""}
 <${Bar} tall whole=${total} parts=${SHOWN.map((state) => [state, jobs[state] ?? 0])} />
 <div class="gap-top"><${Tabs} name="view" path=${`/workflows/${id}`} chosen=${view} items=${[["graph", "Graph"], ["timeline", "Timeline"], ["jobs", "Jobs"]]} /></div>
