@@ -67,17 +67,25 @@ class Overview(NamedTuple):
     alerts: Sequence[Mapping[str, Any]]
 
 
-def overview_of(store: Store, *, lease: float) -> Overview:
+def overview_of(
+    store: Store, *, lease: float, ages: Sequence[QueueAge] | None = None,
+    failures: Sequence[FailureGroup] | None = None,
+) -> Overview:  # fmt: skip
     """Read it.
 
     Args:
         lease: seconds without a heartbeat after which a worker counts as silent.
+        ages: those of the queues, if they were read of late.
+        failures: likewise, those of :func:`recent_failures`.
     """
     now = datetime.now(UTC)
     counts = store.queue_stats.states()
     registered = store.workers.list()
     workers = _workers(registered, lease)
-    ages = [] if counts.is_app_paused else store.queue_stats.ages()
+    if counts.is_app_paused:
+        ages = []
+    elif ages is None:
+        ages = store.queue_stats.ages()
     window = Window.last(_HOUR, now.timestamp() - _UNCOUNTED)
     series = series_of(window, store.statistics.summed(window))
     firing, mutes = store.alerts.firing(now.timestamp())
@@ -87,8 +95,8 @@ def overview_of(store: Store, *, lease: float) -> Overview:
     alive = [one for one in registered if abs(one["silent_for"]) <= lease]
     found = [*_alerting(firing), *_late(late, alive), *_problems(counts, workers, series)]
     found.sort(key=lambda one: one.severity != "critical")
-    groups = recent_failures(store, now)[:_GROUPS]
-    return Overview(now, found, counts, workers, series, groups, alerts)
+    groups = recent_failures(store, now) if failures is None else failures
+    return Overview(now, found, counts, workers, series, groups[:_GROUPS], alerts)
 
 
 def recent_failures(store: Store, now: datetime) -> Sequence[FailureGroup]:

@@ -53,7 +53,7 @@ def task_summaries(store: Store, hours: float, *, queue: str | None = None) -> l
     if queue is not None:
         return summaries(store, hours, lambda counts: counts.task, queue=queue)
     window = Window.last(hours * 3600, store.clock())
-    return merged(store.statistics.by_task(window), lambda counts: counts.task)
+    return merged(store.statistics.task_totals(window), lambda counts: counts.task)
 
 
 def merged(found: Iterable[Counts], name_of: Callable[[Counts], str]) -> list[Summary]:

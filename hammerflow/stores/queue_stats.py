@@ -18,6 +18,7 @@ __all__ = ["BOUND", "QueueAge", "QueueDepth", "QueueStats", "Rates", "StateCount
 #: Rows of one state that a view counts; more are shown as "at least".
 BOUND = 10_000
 _LEAST = 100  # of one queue, where there are very many
+_STEP, _STEPS = 10_000, 20  # ready jobs that are counted by queue at a time, and how often
 _WINDOW = 60.0  # seconds over which the rate of new jobs is taken
 _RECENT = 1_000  # newest jobs whose times are read
 _LAST_ORDER = 4  # of jobs outside lanes
@@ -134,14 +135,13 @@ class QueueStats:
 
         Of the jobs that have a limit or take turns in a queue, the first one counts.
         """
-        found = []
+        longest: dict[str, float] = {}
         for name, now, *heads in self._database.rows("queue_heads"):
-            firsts = []
             for head in filter(None, heads):
                 id_, _, ready_at = head.partition(" ")
-                firsts.append(float(ready_at) if ready_at else time_of(bytes.fromhex(id_)))
-            if firsts:
-                found.append(QueueAge(name, max(0.0, float(now) - min(firsts))))
+                since = float(ready_at) if ready_at else time_of(bytes.fromhex(id_))
+                longest[name] = max(longest.get(name, 0.0), float(now) - since)
+        found = [QueueAge(name, seconds) for name, seconds in longest.items()]
         return sorted(found, key=lambda age: age.seconds, reverse=True)
 
     def ready(self, queue_id: int, *, bound: int = BOUND) -> int:
@@ -206,7 +206,31 @@ class QueueStats:
         most = max(_LEAST, min(bound, 5 * bound // max(1, len(with_ready))))
         if is_all and "ready_counts" in self._database.dialect.statements:
             return dict(self._database.rows("ready_counts", n=most)), most
+        if is_all and "ready_counts_after" in self._database.dialect.statements:
+            return self._ready_in_steps(with_ready, most), most
         return {id_: self._ready(id_, most) for id_ in with_ready}, most
+
+    def _ready_in_steps(self, with_ready: Sequence[int], most: int) -> Mapping[int, int]:
+        """The same along the key, thousands of jobs at a time; of what is too much for that, each
+        queue on its own.
+
+        Args:
+            with_ready: all queues with ready jobs in order.
+        """
+        found: dict[int, int] = {}
+        after, size = with_ready[0] - 1 if with_ready else 0, max(_STEP, most)
+        for _ in range(_STEPS):
+            rows = self._database.rows("ready_counts_after", after=after, n=size)
+            if sum(count for _, count in rows) < size:
+                found.update(rows)
+                break
+            # The last queue may have more than this step has read: it begins the next one.
+            whole = rows[:-1] or rows
+            found.update(whole)
+            after = whole[-1][0]
+        else:
+            found.update((id_, self._ready(id_, most)) for id_ in with_ready if id_ > after)
+        return {id_: min(count, most) for id_, count in found.items()}
 
     def _oldest_of(self, ids: Sequence[int], *, is_all: bool) -> Mapping[int, float]:
         """Seconds since the oldest ready job of these queues was enqueued; of jobs that have

@@ -58,9 +58,11 @@ class Window(NamedTuple):
     span: int
 
     @classmethod
-    def last(cls, seconds: float, now: float) -> Window:
-        """The last ``seconds`` before now, by the coarsest span that has at least 24 of them."""
-        fitting = [span for span in (DAY, HOUR) if seconds >= 24 * span]
+    def last(cls, seconds: float, now: float, *, hourly_from: float = 24.0 * HOUR) -> Window:
+        """The last ``seconds`` before now, by day from 24 days on, by hour from ``hourly_from``
+        seconds on."""
+        least = {DAY: 24.0 * DAY, HOUR: hourly_from}
+        fitting = [span for span in (DAY, HOUR) if seconds >= least[span]]
         span = fitting[0] if fitting else MINUTE
         end = int(now // span) * span + span
         return cls(end - span - max(span, round(seconds / span) * span), end, span)
@@ -258,14 +260,27 @@ class Statistics:
 
     def by_queue(self, window: Window, *, task: str | None = None) -> list[Counts]:
         """The figures of a whole window by queue and state."""
+        return self._totals(window, None, task, lambda task_id, queue_id: (0, queue_id))
+
+    def task_totals(self, window: Window) -> list[Counts]:
+        """The figures of a whole window by task and state, of all queues together."""
+        return self._totals(window, _BY_TASK, None, lambda task_id, queue_id: (task_id, 0))
+
+    def _totals(
+        self, window: Window, sums: int | None, task: str | None,
+        key_of: Callable[[int, int], tuple[int, int]],
+    ) -> list[Counts]:  # fmt: skip
         wanted = {"task_id": None if task is None else name_id(task), "queue_id": None}
-        found: dict[tuple[int, int], Counts] = {}
+        found: dict[tuple[tuple[int, int], int], Counts] = {}
         begin = datetime.fromtimestamp(window.begin, UTC)
-        for _, _, queue_id, state, jobs, run, wait, runs, waits in self._rows(window, None, wanted):
-            counts = found.get((queue_id, state))
+        for _, task_id, queue_id, state, jobs, run, wait, runs, waits in self._rows(
+            window, sums, wanted
+        ):
+            key = key_of(task_id, queue_id)
+            counts = found.get((key, state))
             if counts is None:
-                queue = self._names.queue(queue_id)
-                counts = found[queue_id, state] = Counts(begin, "", queue, _state(state))
+                counts = Counts(begin, *self._named(*key), _state(state))
+                found[key, state] = counts
             counts.jobs += jobs
             if runs:
                 counts.runs.add_packed(runs, run)
@@ -273,10 +288,14 @@ class Statistics:
                 counts.waits.add_packed(waits, wait)
         return [*found.values()]
 
+    def _named(self, task_id: int, queue_id: int) -> tuple[str, str]:
+        names = self._names
+        return names.task(task_id) if task_id else "", names.queue(queue_id) if queue_id else ""
+
     def _read(
         self, window: Window, sums: int | None, task: str | None = None, queue: str | None = None
     ) -> list[Counts]:
-        names, found = self._names, []
+        found = []
         instant = functools.cache(lambda begin: datetime.fromtimestamp(begin, UTC))
         wanted = {
             "task_id": None if task is None else name_id(task),
@@ -287,7 +306,7 @@ class Statistics:
         ):
             counts = Counts(
                 instant(_floor(begin, window.span)),
-                names.task(task_id) if task_id else "", names.queue(queue_id) if queue_id else "",
+                *self._named(task_id, queue_id),
                 _state(state), jobs,
                 Histogram.unpack(runs, run), Histogram.unpack(waits, wait),
             )  # fmt: skip

@@ -1280,7 +1280,7 @@ class Api(Client):
         *,
         key: str | None = ...,
     ) -> OverviewShown:
-        """Show what is wrong now first; it is at most a second old."""
+        """Show what is wrong now first; it is some seconds old at most."""
     def show_counts(
         self,
         *,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
+from hammerflow.admin.failures import FailureGroup
 from hammerflow.admin.overview import Overview, overview_of, recent_failures
 from hammerflow.stores.queue_stats import BOUND
 from hammerflow.web.routes.alerts import AlertShown
@@ -22,8 +24,9 @@ from hammerflow.web.routing import ApiCall, Nothing, Route
 
 __all__ = ["ROUTES"]
 
-#: Seconds for which all clients of a process share one overview, and the groups of failures.
-_AGE, _GROUPS_AGE = 1.0, 5.0
+#: Seconds for which all clients of a process share one overview, and what costs most of it: for how
+#: long queues are behind, and the groups of failures.
+_AGE, _LONG_AGE = 1.0, 5.0
 
 
 class ProblemShown(msgspec.Struct):
@@ -107,8 +110,7 @@ class CountsShown(msgspec.Struct):
 def show_counts(call: ApiCall[Nothing, None]) -> CountsShown:
     """Count what is on the pages of a dashboard; it is some seconds old at most."""
     recent, store, lease = call.recent, call.backend.store, call.backend.lease
-    found = recent.get("look", _AGE, store.queue_stats.look)
-    groups = recent.get("groups", _GROUPS_AGE, lambda: recent_failures(store, datetime.now(UTC)))
+    found, groups = recent.get("look", _AGE, store.queue_stats.look), _groups(call)
     workers = recent.get("workers", _AGE, store.workers.list)
     silent = sum(abs(one["silent_for"]) > lease for one in workers)
     names, alerts = found["names"], found["alerts"]
@@ -120,13 +122,22 @@ def show_counts(call: ApiCall[Nothing, None]) -> CountsShown:
 
 
 def show_overview(call: ApiCall[Nothing, None]) -> OverviewShown:
-    """Show what is wrong now first; it is at most a second old."""
-    backend = call.backend
-    found = call.recent.get(
-        "overview", _AGE, lambda: _shown(overview_of(backend.store, lease=backend.lease))
-    )
+    """Show what is wrong now first; it is some seconds old at most."""
+    found = call.recent.get("overview", _AGE, lambda: _shown(_read(call)))
     groups = [shown_group(group, call.texts) for group in found.failures]
     return msgspec.structs.replace(found, failures=groups)
+
+
+def _read(call: ApiCall[Nothing, None]) -> Overview:
+    store = call.backend.store
+    ages = call.recent.get("ages", _LONG_AGE, store.queue_stats.ages)
+    return overview_of(store, lease=call.backend.lease, ages=ages, failures=_groups(call))
+
+
+def _groups(call: ApiCall[Nothing, None]) -> Sequence[FailureGroup]:
+    store = call.backend.store
+    read = partial(recent_failures, store, datetime.now(UTC))
+    return call.recent.get("groups", _LONG_AGE, read)
 
 
 def _live(jobs: Mapping[str, int]) -> LiveCounts:

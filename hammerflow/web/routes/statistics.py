@@ -14,7 +14,7 @@ from hammerflow.admin.failures import FailureGroup, failure_groups
 from hammerflow.admin.series import series_of
 from hammerflow.admin.shown_texts import ShownTexts
 from hammerflow.admin.statistics import queue_summaries, summary_json
-from hammerflow.stores.statistics import Window
+from hammerflow.stores.statistics import HOUR, Window
 from hammerflow.web.routes.types import Hours, Name, When, converted, instant_of
 from hammerflow.web.routing import ApiCall, Route
 
@@ -22,6 +22,7 @@ __all__ = ["ROUTES", "FailureGroupShown", "StatsPoint", "group_shown", "shown_gr
 
 #: Hours for which all clients share the figures of all queues, and how old those get, in seconds.
 _SHARED, _AGE = (1.0, 24.0), 30.0
+_MINUTES_OF_A_QUEUE = 3.0 * HOUR + 1  # seconds
 _NEWEST = 3_000  # errors, and parked jobs, that are grouped
 
 
@@ -87,9 +88,14 @@ class QueueStatsList(msgspec.Struct):
 
 
 def show_series(call: ApiCall[SeriesQuery, None]) -> StatsSeries:
-    """Show figures over time: by minute up to a day, by hour up to 24 days, then by day."""
+    """Show figures over time: by minute up to a day, by hour up to 24 days, then by day.
+
+    Those of a queue are by hour from 3 hours on.
+    """
     store, query = call.backend.store, call.query
-    window = Window.last(query.hours * 3600, store.clock())
+    # Of one queue the rows of all tasks and queues are read: there are no sums of queues.
+    hourly_from = 24.0 * HOUR if query.queue is None else _MINUTES_OF_A_QUEUE
+    window = Window.last(query.hours * 3600, store.clock(), hourly_from=hourly_from)
     found = store.statistics.summed(window, task=query.task, queue=query.queue)
     series = series_of(window, found)
     return StatsSeries(series.span, [converted(point, StatsPoint) for point in series.points])

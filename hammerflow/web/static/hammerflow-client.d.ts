@@ -319,7 +319,7 @@ export class HammerflowClient {
     after?: number; kinds?: string; queue?: string; task?: string; signal?: AbortSignal;
   }): AsyncGenerator<EventShown>;
   changes(params?: { signal?: AbortSignal }): AsyncGenerator<any>;
-  /** Show what is wrong now first; it is at most a second old. */
+  /** Show what is wrong now first; it is some seconds old at most. */
   showOverview(params?: {}, options?: RequestOptions): Promise<OverviewShown>;
   /** Count what is on the pages of a dashboard; it is some seconds old at most. */
   showCounts(params?: {}, options?: RequestOptions): Promise<CountsShown>;

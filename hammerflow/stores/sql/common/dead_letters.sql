@@ -51,17 +51,20 @@ ORDER BY operation_id
 LIMIT :n::bigint
 
 -- What went wrong last in those of the newest errors whose jobs have failed: also of a job whose
--- replay was undone.
+-- replay was undone. Most errors are of jobs that have completed since: these are left out first.
 -- name: dead_failed
+WITH e AS {materialized} (
+  SELECT n.job_id, n.lease, n.type, n.message, d.finished_at
+  FROM
+    (SELECT job_id, lease, kind, type, substr(message, 1, 200) AS message FROM {errors} {by_primary} ORDER BY job_id DESC LIMIT :n::bigint) n
+  JOIN {done} d {by_primary} ON d.job_id = n.job_id AND d.state = 5
+  WHERE n.kind NOT IN ('replayed', 'replaced', 'edited'))
 SELECT e.job_id, e.type, j.queue_id, j.task_id, {epoch_of:finished_at}, e.message
-FROM
-  (SELECT job_id, lease, kind, type, substr(message, 1, 200) AS message FROM {errors} {by_primary} ORDER BY job_id DESC LIMIT :n::bigint) e
-JOIN {done} d {by_primary} ON d.job_id = e.job_id AND d.state = 5
+FROM e
 JOIN {jobs} j {by_primary} ON j.id = e.job_id
-WHERE e.kind NOT IN ('replayed', 'replaced', 'edited')
-  AND e.lease = (
-    SELECT max(x.lease) FROM {errors} x {by_primary}
-    WHERE x.job_id = e.job_id AND x.kind NOT IN ('replayed', 'replaced', 'edited'))
+WHERE e.lease = (
+  SELECT max(x.lease) FROM {errors} x {by_primary}
+  WHERE x.job_id = e.job_id AND x.kind NOT IN ('replayed', 'replaced', 'edited'))
 
 -- name: dead_parked
 SELECT job_id, why, queue_id, task_id, {epoch_of:at}, substr(detail, 1, 200)
