@@ -17,6 +17,7 @@ from hammerflow.admin.queues import EXPLAINED, figures_of, healths_of
 from hammerflow.ids import first_id_at, name_id, new_id
 from hammerflow.jobs.job import NewJob
 from hammerflow.jobs.outcome import Retrying
+from hammerflow.stores import queue_stats
 from hammerflow.stores.database import Database
 from tests.stores.kit import BAD, Desk, desk_at
 
@@ -86,6 +87,19 @@ def test_the_health_of_many_queues_explains_those_that_wait_for_longest(
     assert Counter(one.status for one in found) == {"fail": EXPLAINED, "warn": 4, "ok": 1}
     assert found[0] == ("q0", "ok", "its jobs are run", "")
     assert queries["ready_page"] == EXPLAINED
+
+
+@pytest.mark.parametrize(("step", "steps"), [(100, 20), (4, 20), (4, 1)])
+def test_depths_are_the_same_however_they_are_counted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: int, steps: int
+) -> None:
+    for name, value in {"_LEAST": 1, "_STEP": step, "_STEPS": steps}.items():
+        monkeypatch.setattr(queue_stats, name, value)
+    numbers = {"a": 5, "b": 1, "c": 9, "d": 2}
+    desk.put(*(desk.job(queue=name) for name, count in numbers.items() for _ in range(count)))
+    found = {one.name: one for one in desk.store.queue_stats.depths(bound=4)}
+    assert {name: one.ready for name, one in found.items()} == {"a": 4, "b": 1, "c": 4, "d": 2}
+    assert [name for name, one in found.items() if "ready" in one.at_least] == ["a", "c"]
 
 
 def test_what_is_wrong_is_said_of_one_job_and_of_several(desk: Desk) -> None:
