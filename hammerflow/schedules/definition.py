@@ -22,7 +22,7 @@ from hammerflow.schedules.description import description, interval
 from hammerflow.schedules.options import INTERVAL, SCHEDULE_OPTIONS
 from hammerflow.text import safe_repr
 
-__all__ = ["Definition", "Ticks", "parsed_when", "read_definition", "to_plain"]
+__all__ = ["Definition", "Ticks", "merged_edit", "parsed_when", "read_definition", "to_plain"]
 
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = 86_400.0
@@ -192,6 +192,23 @@ def read_definition(code: str | None, edit: str | None, name: str) -> Definition
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ConfigError(f"its definition cannot be read: {error!r}") from error
     return found
+
+
+def merged_edit(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """An operator's changes over those that were made before.
+
+    A cron expression and an interval replace each other. What is changed of the call holds over
+    what was changed before of a call of the same task.
+    """
+    kept = dict(before)
+    for one, other in (("cron", "every"), ("every", "cron")):
+        if one in changes:
+            kept.pop(other, None)
+    merged = {**kept, **changes}
+    old, new = kept.get("job") or {}, changes.get("job")
+    if new is not None and old.get("task") == new["task"]:
+        merged["job"] = {**old, **new}
+    return merged
 
 
 def _read(name: str, value: Any) -> Any:

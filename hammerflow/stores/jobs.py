@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -42,8 +42,7 @@ from hammerflow.stores.rows import JobLogRow
 from hammerflow.stores.transitions.cancel import cancel_jobs
 from hammerflow.stores.transitions.children import add_children
 from hammerflow.stores.transitions.dependents import DependencyResolver
-from hammerflow.stores.transitions.insert import insert_jobs
-from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
+from hammerflow.stores.transitions.late_dependencies import Inserted, insert_calls
 from hammerflow.stores.transitions.rescue import release_unheld
 from hammerflow.stores.transitions.retry import retry_job
 from hammerflow.stores.transitions.settle import Batch, is_plain, settle, settle_streaming
@@ -56,16 +55,6 @@ _log = logging.getLogger("hammerflow.stores")
 
 _PAGE = 1_000
 _ENQUEUED = EventKind.JOB_ENQUEUED
-
-
-@dataclass(frozen=True, slots=True)
-class Inserted:
-    """For each job of an insert its own id or its unique key's holder's; the ids of those that were
-    not there before; queues with ready work."""
-
-    ids: list[bytes]
-    new: set[bytes]
-    queues: set[str]
 
 
 class _NotMeant(Exception):
@@ -99,11 +88,7 @@ class Jobs(Verbs):
         """
 
         def work(unit: Unit) -> Inserted:
-            attached, ended = attach_jobs(unit, jobs)
-            ids, new = insert_jobs(unit, attached, check_ids=check_ids, refuse=refuse)
-            if ended and not unit.tx.repeated:
-                count_ended(unit, DependencyResolver(unit), ended)
-            return Inserted(ids, new, unit.settlement.queues)
+            return insert_calls(unit, jobs, check_ids=check_ids, refuse=refuse)
 
         self._names.ensure(jobs, tx)
         try:

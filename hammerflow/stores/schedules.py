@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from hammerflow.errors import ConfigError, StoreUnavailable
 from hammerflow.events.kinds import EventKind
 from hammerflow.ids import name_id
+from hammerflow.schedules.definition import merged_edit
 from hammerflow.stores.database import Tx
 from hammerflow.stores.transitions.late_dependencies import MemberNotUnique
 from hammerflow.stores.transitions.schedule_order import (
@@ -28,6 +29,7 @@ from hammerflow.stores.transitions.schedule_ticks import (
     live_runs,
     make_ticks,
     new_run,
+    runs_there,
 )
 from hammerflow.stores.transitions.unit import Unit, Verbs
 from hammerflow.text import storable
@@ -190,13 +192,15 @@ class Schedules(Verbs):
 
         def work(tx: Tx) -> ScheduleRow:
             lock_order(tx)
-            now = self._now(tx)
-            if self._locked(tx, name) is not None:
+            now, there = self._now(tx), self._locked(tx, name)
+            row = self._new(name, "", None, json.dumps(plain), now)
+            row = row._replace(edited_at=now, edited_by=by)
+            if tx.repeated and there and (there.edit, there.edited_by) == (row.edit, by):
+                return there  # an earlier run was committed, and its reply was lost
+            if there is not None:
                 raise ConfigError(
                     f"there is a schedule {name!r} already: change it with schedule update"
                 )
-            row = self._new(name, "", None, json.dumps(plain), now)
-            row = row._replace(edited_at=now, edited_by=by)
             refuse_own_circle(row, lambda: self._all(tx))
             return self._insert(tx, row, now)
 
@@ -219,11 +223,7 @@ class Schedules(Verbs):
                     raise ConfigError(f"the schedule {name!r} is in no app's code to go back to")
                 edited = row._replace(edit=None, edited_at=None, edited_by=None)
             else:
-                before = dict(row.edited)
-                for one, other in (("cron", "every"), ("every", "cron")):
-                    if one in changes:
-                        before.pop(other, None)
-                edit = json.dumps({**before, **changes, **_merged_job(before, changes)})
+                edit = json.dumps(merged_edit(row.edited, changes))
                 edited = row._replace(edit=edit, edited_at=now, edited_by=by)
             refuse_own_circle(edited, lambda: self._all(tx))
             if row.trouble:  # perhaps a circle that this change parts
@@ -265,6 +265,8 @@ class Schedules(Verbs):
         """
 
         def work(tx: Tx) -> None:
+            if tx.repeated and self._locked(tx, name) is None:
+                return
             row = self._must(tx, name)
             if row.code is not None and row.disabled_since is None:
                 raise ConfigError(
@@ -281,14 +283,15 @@ class Schedules(Verbs):
     def run_now(self, name: str) -> tuple[bytes, set[str]]:
         """Enqueue one run at once, without a tick; (its id, queues with ready work)."""
         self._names.ensure(self.get(name).definition.call.jobs, None)
-        made: list[bytes] = []  # by earlier runs of the unit, of which one may be committed
 
         def work(unit: Unit) -> tuple[bytes, set[str]]:
             row, now = self._must(unit.tx, name), self._now(unit.tx)
-            if unit.tx.repeated and row.last_run in made:
-                return row.last_run, {job.queue for job in row.definition.call.jobs}
-            run = insert_run(unit, new_run(row, row.definition, None, now, now))
-            made.append(run)
+            if unit.tx.repeated and (there := runs_there(unit.tx, unit.written)):
+                return there[0], {job.queue for job in row.definition.call.jobs}
+            new = new_run(row, row.definition, None, now, now)
+            run = insert_run(unit, new)
+            if run == new.id:
+                unit.written[run] = 0
             earlier = earlier_run(row, live_runs(unit.tx, [row]))
             self._move(unit.tx, row, last_run=run, earlier_run=earlier)
             return run, unit.settlement.queues
@@ -490,11 +493,3 @@ def _unreadable(row: ScheduleRow) -> str | None:
     except ConfigError as error:
         return storable(str(error))
     return None
-
-
-def _merged_job(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What is changed of the call, over what was changed before of a call of the same task."""
-    old, new = before.get("job") or {}, changes.get("job")
-    if new is None or old.get("task") != new["task"]:
-        return {}
-    return {"job": {**old, **new}}

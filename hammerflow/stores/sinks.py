@@ -222,7 +222,8 @@ class Sinks(Verbs):
         """Become the one that delivers to a sink; None while another does, or it does not run."""
 
         def work(tx: Tx) -> SinkHold | None:
-            if not tx.run("sink_take", name=name, holder=holder, hold=HOLD):
+            is_taken = tx.run("sink_take", name=name, holder=holder, hold=HOLD) > 0
+            if not is_taken and not tx.repeated:
                 return None
             rows = tx.rows("sink_taken", name=name, holder=holder)
             return SinkHold(name, holder, *map(int, rows[0])) if rows else None
@@ -267,7 +268,9 @@ class Sinks(Verbs):
         def work(unit: Unit) -> SinkHold | None:
             tx = unit.tx
             if not tx.run("sink_advance", position=position, sent=sent, **values):
-                return None
+                place = tx.rows("sink_taken", name=hold.name, holder=hold.holder)
+                is_written = tx.repeated and place[:1] and place[0][:2] == (hold.term, position)
+                return hold._replace(position=position) if is_written else None
             if jobs:
                 insert_jobs(unit, jobs, check_ids=True)
             if refused:

@@ -238,12 +238,17 @@ class Webhooks:
             "error": storable(made.error, REASON) or None, "answer": storable(made.answer, _ANSWER),
         }  # fmt: skip
 
+        is_well: list[bool] = []  # by all runs of this transaction
+
         def work(tx: Tx) -> bool:
             row, config = _lock(tx, name)
             if not row:
                 return False  # removed meanwhile
+            if tx.repeated and tx.rows("webhook_logged", id=values["id"]):
+                return is_well[-1]  # that run was committed, and its reply was lost
             tx.run("webhook_log_insert", **values)
-            return attempt > 0 and self._count(tx, name, made, row, config, pause)
+            is_well.append(attempt > 0 and self._count(tx, name, made, row, config, pause))
+            return is_well[-1]
 
         if self._database.unit(work):
             self.release(name)

@@ -63,6 +63,13 @@ def test_a_killed_mariadb_starts_again_with_its_data(own_mariadb: MariaDB) -> No
         assert cursor.fetchone() == (7,)
 
 
+def test_a_mariadb_keeps_its_temporary_tables_apart(own_mariadb: MariaDB) -> None:
+    """One that starts removes those of every other one from its folder for them."""
+    with open_admin(own_mariadb.url()) as admin, admin.cursor() as cursor:
+        cursor.execute("SELECT @@tmpdir")
+        assert cursor.fetchone() == (str(own_mariadb.folder),)
+
+
 def test_a_paused_redis_is_silent_until_resumed(own_redis: Redis) -> None:
     with open_redis(own_redis.url(), socket_timeout=0.2) as client:
         client.ping()

@@ -1,8 +1,12 @@
-"""The figures that runs of chaos record and that are summed."""
+"""What runs of chaos record, what is summed, and which runs are of which tick."""
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+
 from tests.acceptance.ledger import Run
+from tests.proof.chaos.flow_checks import runs_by_tick
 from tests.proof.chaos.record import Kill, recoveries
 from tests.proof.chaos.sum import table
 
@@ -38,3 +42,15 @@ def test_lines_are_summed_and_a_broken_run_has_no_bound() -> None:
     broken = table([line, {**line, "broken": ["I1 what was acknowledged is there"]}])
     assert "| invariants broken | I1 what was acknowledged is there: 1 runs |" in broken
     assert "3/n" not in broken
+
+
+def test_a_run_by_hand_close_to_a_tick_is_none_of_its_runs() -> None:
+    tick = "2026-11-28T06:00:01+00:00"
+    hands = ["2026-11-28T06:00:00.999700+00:00", "2026-11-28T06:00:01.000300+00:00"]
+    rows = [
+        (bytes([number]) * 16, None, json.dumps({"schedule": "once", "tick": at}))
+        for number, at in enumerate([tick, *hands])
+    ]
+    found = runs_by_tick(rows)
+    assert found["once", datetime.fromisoformat(tick).timestamp()] == {bytes(16)}
+    assert len(found) == 3

@@ -82,6 +82,19 @@ def test_a_late_dependency_on_a_workflow(desk: Desk, when: str) -> None:
     assert desk.state(late.id) == "ready"
 
 
+def test_a_job_that_is_there_counts_its_ended_dependencies_once(desk: Desk) -> None:
+    """A second call with its id changes nothing: it still waits for the one that runs."""
+    ended, other = desk.run(desk.job(), desk.job())
+    desk.end(ended)
+    late = desk.job(depends=[ended.id, other.id])
+    for _ in range(2):
+        desk.store.jobs.insert([late], check_ids=True)
+    assert desk.state(late.id) == "waiting"
+    assert tuple(desk.one("pending", "waiting", late.id)) == (1,)
+    desk.end(other)
+    assert desk.state(late.id) == "ready"
+
+
 def test_an_unknown_dependency_writes_nothing(desk: Desk) -> None:
     with pytest.raises(JobNotFound, match="no job or workflow"):
         desk.put(desk.job(), desk.job(depends=[new_id()]))

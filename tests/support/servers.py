@@ -490,8 +490,12 @@ def _spawn(command: list[str], folder: Path, root: str) -> subprocess.Popen[byte
             os.setuid(account.pw_uid)
         _die_with_parent()  # after the change of user, which would clear it
 
-    # The environment's PGxxx and LC_xxx variables must not reach the server.
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": str(folder)}
+    # The environment's PGxxx and LC_xxx variables must not reach the server. Its temporary tables
+    # must lie in a folder of its own: a MariaDB that starts removes those of any other one there.
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": str(folder),
+        "TMPDIR": str(folder),
+    }  # fmt: skip
     with open(folder / "log", "ab") as log:
         return subprocess.Popen(
             command,

@@ -34,7 +34,7 @@ def insert_jobs(
 
     Returns:
         For each job its own id, or that of the job that holds its unique key; and the ids of those
-        that were not there before.
+        that this run of the transaction has inserted.
 
     Raises:
         NotUnique: a rule rejects a call.
@@ -48,7 +48,9 @@ def insert_jobs(
     new, holders = take_job_keys(unit, new, refuse=refuse)
     ids.update(holders)
     insert_new(unit, new, is_dated=not check_ids)
-    return [ids[job.id] for job in jobs], {job.id for job in new}
+    made = {job.id for job in new}
+    unit.written.update(dict.fromkeys(made, 0))
+    return [ids[job.id] for job in jobs], made
 
 
 def insert_children(

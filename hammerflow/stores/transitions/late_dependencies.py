@@ -12,17 +12,26 @@ from hammerflow.jobs.status import WorkflowState
 from hammerflow.stores.database import Tx
 from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.ends import DependencyOutcome, outcome_of
-from hammerflow.stores.transitions.insert import insert_new, insert_workflows
+from hammerflow.stores.transitions.insert import insert_jobs, insert_new, insert_workflows
 from hammerflow.stores.transitions.unique import take_job_keys
 from hammerflow.stores.transitions.unit import Unit
 
 __all__ = [
-    "EndedDependencies", "MemberNotUnique", "attach_jobs", "count_ended", "insert_whole",
-    "mark_all",
+    "EndedDependencies", "Inserted", "MemberNotUnique", "attach_jobs", "count_ended",
+    "insert_calls", "insert_whole", "mark_all",
 ]  # fmt: skip
 
 #: A job that changes tables while it is searched for is found in a later round.
 _ROUNDS = 100
+
+
+class Inserted(NamedTuple):
+    """For each job of an insert its own id or its unique key's holder's; the ids of those that were
+    not there before; queues with ready work."""
+
+    ids: list[bytes]
+    new: set[bytes]
+    queues: set[str]
 
 
 class EndedDependencies(NamedTuple):
@@ -93,6 +102,18 @@ class MemberNotUnique(WorkflowInvalid):
     def __init__(self, message: str, holder: bytes) -> None:
         super().__init__(message)
         self.holder = holder
+
+
+def insert_calls(unit: Unit, jobs: Sequence[NewJob], *, check_ids: bool, refuse: bool) -> Inserted:
+    """Insert jobs, which may wait for existing ones; see :func:`insert_jobs`."""
+    attached, ended = attach_jobs(unit, jobs)
+    ids, new = insert_jobs(unit, attached, check_ids=check_ids, refuse=refuse)
+    ended = [item for item in ended if item.job_id in new]  # once for each job
+    if ended:
+        count_ended(unit, DependencyResolver(unit), ended)
+    if unit.tx.repeated:  # those of an earlier run are this call's, too
+        new |= unit.written.keys() & {job.id for job in jobs} & set(ids)
+    return Inserted(ids, new, unit.settlement.queues)
 
 
 def insert_whole(

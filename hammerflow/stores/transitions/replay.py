@@ -54,6 +54,8 @@ def undo_replay(unit: Unit, job_id: bytes, operation_id: bytes) -> bool:
     tx = unit.tx
     key = {"operation_id": operation_id, "id": job_id}
     found, places = tx.rows("replay_row", **key), tx.rows("job_place", id=job_id)
+    if tx.repeated and not found and job_id in unit.written:
+        return True  # the first run was committed, and its reply was lost
     if not found or not places:
         return False
     lease, attempt, state, reason, detail = found[0]
@@ -65,6 +67,7 @@ def undo_replay(unit: Unit, job_id: bytes, operation_id: bytes) -> bool:
     if row is None:
         return False
     tx.run("replay_delete", **key)
+    unit.written[job_id] = lease
     if state is None:
         unit.insert("parked_insert", [parked_row((*row[:5], attempt), reason, detail)])
         return True

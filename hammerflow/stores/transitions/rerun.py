@@ -67,6 +67,8 @@ def rerun_members(
         HammerflowError: a chosen job has not ended, or has spawned children.
     """
     rerun = _Rerun(unit, workflow_id)
+    if rerun.is_written:
+        return
     again = rerun.failed_in(workflow_id) if chosen is None else set[bytes]()
     for id_ in chosen or ():
         part = rerun.member(id_)
@@ -91,6 +93,8 @@ def resume_workflow(unit: Unit, workflow_id: bytes, by: str) -> None:
     """
     rerun = _Rerun(unit, workflow_id)
     state = rerun.snapshot.workflows[workflow_id].state
+    if unit.tx.repeated and state is not WorkflowState.PAUSED:
+        return  # the first run was committed, and its reply was lost
     if state is not WorkflowState.PAUSED:
         name = uuid.UUID(bytes=workflow_id)
         raise HammerflowError(f"workflow {name} is {state.status}, not paused")
@@ -119,6 +123,18 @@ class _Rerun:
         self.snapshot = WorkflowSnapshot(unit, self._resolver, workflow_id)
         self._again: set[bytes] = set()  # jobs that run again
         self._opened: set[bytes] = set()  # workflows that go on
+
+    @property
+    def is_written(self) -> bool:
+        """Whether an earlier run of this transaction was committed, and its reply was lost: a job
+        that it took back has no end with the lease number that it had then."""
+        written = self._unit.written
+        parts = {part.id: part for part in self.snapshot.parts if part.id in written}
+        return self._tx.repeated and any(
+            isinstance(part, SnapshotJob)
+            and (part.state is None or (part.lease or 0) != written[id_])
+            for id_, part in parts.items()
+        )
 
     def member(self, id_: bytes) -> Part:
         """The part with this id; raises JobNotFound where it is not in the workflow."""
@@ -252,6 +268,7 @@ class _Rerun:
 
     def _take_back(self, jobs: list[SnapshotJob], by: str) -> None:
         """Take jobs out of ``done``; those without dependencies go to ``ready``."""
+        self._unit.written.update((job.id, job.lease or 0) for job in jobs)
         for ids in in_chunks([job.id for job in jobs]):
             self._tx.run("done_delete", ids=ids)
             self._tx.run("expires_again", ids=ids)

@@ -7,7 +7,7 @@ import uuid
 from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.job import FINAL_STATES, JobState, RowFlags
 from hammerflow.stores.database import Tx
-from hammerflow.stores.rows import ErrorRow, ReadyRow
+from hammerflow.stores.rows import ErrorRow, ReadyRow, Row
 from hammerflow.stores.transitions.cancel import take_row
 from hammerflow.stores.transitions.ends import DependencyOutcome, outcome_of
 from hammerflow.stores.transitions.rerun import await_again, rerun_members
@@ -33,13 +33,14 @@ def retry_job(unit: Unit, job_id: bytes, by: str) -> None:
     if not place:
         raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)}")
     queue_id, priority_order, task_id, unique_key, dependent_id, workflow_id, flags = place[0]
-    if tx.repeated and take_row(tx, "ready", job_id, queue_id, priority_order, drop=False):
-        unit.settlement.queues.add(unit.names.queue(queue_id))
-        return  # the first run was committed, and its reply was lost
-    parked = take_row(tx, "parked", job_id, queue_id, priority_order)
+    parked = take_row(tx, "parked", job_id, queue_id, priority_order, drop=False)
     if workflow_id is not None and parked is None:
         locks = WorkflowLocks(unit)  # before the row of its end, as all do
         locks.load(locks.with_trees([workflow_id], is_whole=True), exclusive=True)
+    if _is_written(unit, job_id, parked):
+        unit.settlement.queues.add(unit.names.queue(queue_id))
+        return
+    if workflow_id is not None and parked is None:
         _check_ended(tx, job_id)
         rerun_members(unit, workflow_id, {job_id}, by)
         return
@@ -49,6 +50,8 @@ def retry_job(unit: Unit, job_id: bytes, by: str) -> None:
         tx.run("drop_done", id=job_id)
     else:
         lease, attempt = parked[4:6]
+        tx.run("drop_parked", id=job_id)
+    unit.written[job_id] = lease
     _check_dependencies(tx, job_id)
     if not flags & RowFlags.FREED_AT_START:
         retake_keys(tx, [(unique_key, job_id)])
@@ -61,6 +64,15 @@ def retry_job(unit: Unit, job_id: bytes, by: str) -> None:
     note = storable(f"replayed by {by}" if by else "replayed")
     unit.insert("errors_insert", [ErrorRow(job_id, lease, "replayed", attempt, "", note, "")])
     unit.make_ready([ReadyRow(job_id, queue_id, priority_order, task_id, lease + 1, 0)])
+
+
+def _is_written(unit: Unit, job_id: bytes, parked: Row | None) -> bool:
+    """Whether an earlier run of this transaction was committed, and its reply was lost: the job has
+    no end with the lease number that it had then. It may have run, and ended, since."""
+    if not unit.tx.repeated or job_id not in unit.written:
+        return False
+    ends = [parked[4]] if parked else [row[1] for row in unit.tx.rows("take_done", id=job_id)]
+    return unit.written[job_id] not in ends
 
 
 def _check_ended(tx: Tx, job_id: bytes) -> tuple[int, int]:

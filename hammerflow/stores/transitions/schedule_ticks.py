@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from hammerflow.text import storable
 
 __all__ = [
     "MadeTicks", "ScheduleRow", "TickRow", "earlier_run", "insert_run", "live_runs", "make_ticks",
-    "new_run",
+    "new_run", "runs_there",
 ]  # fmt: skip
 
 #: Seconds until a schedule is looked at again that waits for another one's tick.
@@ -398,7 +398,7 @@ def _wait_for_runs(unit: Unit, plans: Sequence[_Plan]) -> None:
     """
     new = {t.run.id: t.run for p in plans for t in p.made if t.run is not None}
     wanted = {t.waits_for for p in plans for t in p.made if t.waits_for} - new.keys()
-    there = {row[0] for row in unit.tx.rows("runs_there", ids=sorted(wanted))} if wanted else set()
+    there = set(runs_there(unit.tx, wanted))
     outcomes = mark_all(unit.tx, sorted(there)) if there else {}
     for tick in [tick for plan in plans for tick in plan.made]:
         target = tick.waits_for
@@ -444,6 +444,11 @@ def _note_holder(unit: Unit, plan: _Plan, tick: _Tick, holder: bytes) -> None:
         values = {"schedule_id": plan.row.id, "tick": unit.database.dialect.time(tick.tick)}
         unit.tx.run("tick_duplicate", run=holder, **values)
         tick.outcome = "duplicate"
+
+
+def runs_there(tx: Tx, ids: Collection[bytes]) -> Sequence[bytes]:
+    """Those of these jobs and workflows that exist."""
+    return [row[0] for row in tx.rows("runs_there", ids=sorted(ids))] if ids else []
 
 
 def insert_run(unit: Unit, run: Run) -> bytes:

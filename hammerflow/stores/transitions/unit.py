@@ -32,6 +32,9 @@ class Unit:
     Attributes:
         most: jobs that may start or end because of others; None for any number.
         records: the events of the transaction, which are written at its end.
+        written: what all runs of this transaction have written, each with its lease number or 0.
+            Where ``tx.repeated`` is set, one of these runs may be committed: its work is found by
+            these ids, and must not be done once more.
     """
 
     database: Database
@@ -40,6 +43,7 @@ class Unit:
     settlement: Settlement = field(default_factory=Settlement)
     most: int | None = None
     records: Records = NOTHING
+    written: dict[bytes, int] = field(default_factory=dict)
 
     def note_following(self, count: int) -> None:
         """Count jobs that start or end because of others; raises CascadeTooLong beyond ``most``."""
@@ -83,10 +87,13 @@ class Verbs:
         """Run ``work``; ``single`` and ``patience`` are those of :meth:`Database.unit`, ``most`` is
         that of :class:`Unit`."""
         wanted = self._names.outbox.current()
+        written: dict[bytes, int] = {}
 
         def run(tx: Tx) -> T:
             records = Records(wanted) if wanted else NOTHING
-            unit = Unit(self._database, self._names, tx, most=most, records=records)
+            unit = Unit(
+                self._database, self._names, tx, most=most, records=records, written=written
+            )
             value = work(unit)
             unit.write_events()
             return value

@@ -6,7 +6,7 @@ import bisect
 import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from tests.proof.chaos.flow import Answer, FlowLoad
 from tests.proof.chaos.load import Load
 from tests.stores.kit import as_bytes
 
-__all__ = ["check_flow", "told_of_ticks"]
+__all__ = ["check_flow", "runs_by_tick", "told_of_ticks"]
 
 _CANCELLED, _COMPLETED = 6, 4
 #: The clock of the system and that of a database, which rounds.
@@ -205,13 +205,9 @@ def _ticks_of(shop: Shop) -> dict[str, list[_Tick]]:
 
 def _ticks(shop: Shop) -> None:
     """The rows of ticks are those of a slow oracle; each run is there, and no other of its tick."""
-    made = [(as_bytes(row[0]), row[1], json.loads(row[2])) for row in shop.desk.sql(_RUNS)]
+    made = [(as_bytes(row[0]), row[1], row[2]) for row in shop.desk.sql(_RUNS)]
     there = {job for job, _, _ in made} | {as_bytes(w) for _, w, _ in made if w is not None}
-    by_tick: defaultdict[tuple[str, float], set[bytes]] = defaultdict(set)
-    for job, workflow, headers in made:
-        if headers["schedule"] in BEATS:
-            at = _iso_seconds(headers["tick"])
-            by_tick[headers["schedule"], at].add(job if workflow is None else as_bytes(workflow))
+    by_tick = runs_by_tick(made)
     for name, ticks in _ticks_of(shop).items():
         every, options = BEATS[name]
         assert len(ticks) > 1, f"{name} has {len(ticks)} ticks"
@@ -228,11 +224,30 @@ def _ticks(shop: Shop) -> None:
         assert len(runs) == len(set(runs)), f"{name}: two ticks have one run"
         assert name == "sole" or set(runs) <= there, f"{name}: {len(set(runs) - there)} runs lost"
         for tick in ticks:
-            of_it = by_tick.pop((name, round(tick.tick, 3)), set())
+            of_it = by_tick.pop((name, round(tick.tick, 6)), set())
             wanted = set() if tick.run is None or tick.outcome == "duplicate" else {tick.run}
-            assert of_it == wanted, f"{name} at {tick.tick}: {len(of_it)} runs, {tick.outcome}"
+            assert of_it == wanted, (
+                f"{name} at {tick.tick}: {len(of_it)} runs, {tick.outcome}: "
+                f"{sorted(id_.hex() for id_ in of_it)} instead of {[id_.hex() for id_ in wanted]}"
+            )
     stray = [key for key in by_tick if key[1] == round(key[1])]  # run by hand: between two
     assert not stray, f"{len(stray)} runs of no tick: {stray[:3]}"
+
+
+def runs_by_tick(rows: Iterable[tuple[bytes, Any, str]]) -> dict[tuple[str, float], set[bytes]]:
+    """Jobs and workflows by the schedule and the time that their headers name, to the microsecond:
+    a run by hand names the time at which it was made, which may be close to a tick.
+
+    Args:
+        rows: (job, its workflow or None, headers).
+    """
+    found: defaultdict[tuple[str, float], set[bytes]] = defaultdict(set)
+    for job, workflow, text in rows:
+        headers = json.loads(text)
+        if headers["schedule"] in BEATS:
+            at = round(datetime.fromisoformat(headers["tick"]).timestamp(), 6)
+            found[headers["schedule"], at].add(job if workflow is None else as_bytes(workflow))
+    return found
 
 
 def _overlap(shop: Shop) -> None:
@@ -358,7 +373,3 @@ def _seconds(instant: Any) -> float:
     if isinstance(instant, float | int):
         return float(instant)
     return float((instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp())
-
-
-def _iso_seconds(text: str) -> float:
-    return round(datetime.fromisoformat(text).timestamp(), 3)

@@ -118,6 +118,11 @@ INSERT INTO {webhook_deliveries} (id, endpoint, message, position, attempt, at, 
 VALUES (:id::uuid, :endpoint::text, :message::text, :position::bigint, :attempt::integer, {epoch}, :status::integer,
         :ms::bigint, :address::text, :error::text, :answer::text)
 
+-- name: webhook_logged
+SELECT id
+FROM {webhook_deliveries}
+WHERE id = :id::uuid
+
 -- name: webhook_log_page
 SELECT id, endpoint, message, position, attempt, at, status, ms, address, error, answer
 FROM {webhook_deliveries}
