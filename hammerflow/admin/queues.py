@@ -75,7 +75,7 @@ def healths_of(store: Store, figures: Sequence[Figures], *, lease: float) -> lis
 
 
 def _health(figures: Figures, workers: Workers, lease: float) -> QueueHealth:
-    """What keeps the ready jobs of a queue from running, as far as its figures tell."""
+    """What keeps the ready jobs of a queue from running, judged by its figures."""
     depth = figures.depth
     name, alive = depth.name, [one for one in workers if abs(one["silent_for"]) <= lease]
     if depth.paused_at is not None:
