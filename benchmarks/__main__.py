@@ -38,6 +38,7 @@ FIGURES = (
     "memory",
     "retention",
     "retention-at-scale",
+    "retention-in-turns",
     "views",
     "web",
     "limits",

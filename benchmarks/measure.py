@@ -262,9 +262,9 @@ def idle(url: str, n: int) -> Iterator[Figures]:
     with worker() as process:
         noop.delay(0).get(timeout=10)
         time.sleep(2)
-        before = _cpu(process.pid)
+        before = cpu_below(process.pid)
         time.sleep(10)
-        share = (_cpu(process.pid) - before) / 10
+        share = (cpu_below(process.pid) - before) / 10
         yield {"figure": "idle worker, 2 children", "pss_mb": round(memory(process.pid), 1),
                "cpu_percent": round(share * 100, 2), "bar": "<= 60 MB, <= 0.1 %"}  # fmt: skip
 
@@ -309,7 +309,7 @@ def pss(pid: int) -> float:
     return 0.0
 
 
-def _cpu(pid: int) -> float:
+def cpu_below(pid: int) -> float:
     ticks = 0
     for each in family(pid):
         with contextlib.suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 import resource
 import statistics
@@ -10,17 +11,21 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.measure import Figures, query, workers
+from benchmarks.measure import Figures, cpu_below, query, workers
 from benchmarks.scale import clear
 from benchmarks.tasks import app, noop
 from hammerflow.ids import name_id, new_id
+from hammerflow.jobs.job import NewJob
+from hammerflow.services.pruner import Pruner
 from hammerflow.stores.retention import Walk
 
 _DAYS = 10
 _BULK = 20_000  # rows of one INSERT
 _MANY = 10_000  # jobs from which a figure is more than a trial
+_HOUR = 3_600.0
+_LOW = 60_000  # jobs of a drain before more are enqueued
 _SETTING = "HAMMERFLOW_RETENTION_COMPLETED"
 _PAST = {
     "sqlite": f"(julianday('now') - 2440587.5 - {_DAYS}) * 86400.0",
@@ -191,4 +196,100 @@ def _drain_after(first: bytes, count: int) -> tuple[float, float]:
     return count / max((ended - began).total_seconds(), 1e-3), cpu / count
 
 
-ALL = {"retention": retention, "retention-at-scale": at_scale}
+def in_turns(url: str, n: int) -> Iterator[Figures]:
+    """Drain beside n ended jobs, of which one more process removes some in every other segment.
+
+    Pairs of short segments of one drain, whose order changes, so that a machine whose speed drifts
+    does the same harm to both kinds. The process that removes is this one: the worker gets no turn.
+    """
+    missing = n - int(query("SELECT count(*) FROM {done} WHERE worker_id IS NULL")[0][0])
+    if missing > 0:
+        _fill(missing)
+    pairs, seconds = (48, 2.0) if n >= _MANY else (2, 0.5)
+    ids = _enqueue(200_000 if n >= _MANY else 4_000)
+    os.environ[_SETTING] = "never"
+    pruner = Pruner(app.store, default={"completed": 86_400.0})
+    found: dict[bool, list[_Segment]] = {False: [], True: []}
+    with workers(1) as (process,):
+        app.store.retention.keep_tasks({noop.name: {"completed": 86_400.0}})
+        time.sleep(min(seconds, 1.0))
+        for pair in range(pairs):
+            for prunes in (True, False) if pair % 2 else (False, True):
+                if len(ids) - _started(ids) < _LOW:
+                    ids = _enqueue(200_000)
+                found[prunes].append(
+                    _segment(process.pid, ids, seconds, pruner if prunes else None)
+                )
+    os.environ.pop(_SETTING)
+    yield _compared(found[False], found[True], n)
+
+
+class _Segment(NamedTuple):
+    """Some seconds of a drain.
+
+    Attributes:
+        jobs: how many were claimed.
+        cpu: seconds of the worker with its children, and of what removes.
+        pruning: of these, of what removes.
+    """
+
+    jobs: int
+    seconds: float
+    cpu: float
+    pruning: float
+    removed: int
+
+
+def _segment(pid: int, ids: Sequence[bytes], seconds: float, pruner: Pruner | None) -> _Segment:
+    app.store.retention.end_turn(Walk(), 0, 0.0 if pruner is not None else _HOUR)
+    jobs, cpu, own = _started(ids), cpu_below(pid), time.thread_time()
+    removed, began = _gone(), time.perf_counter()
+    while (left := began + seconds - time.perf_counter()) > 0:
+        pause = pruner.tick(time.time()) if pruner is not None else seconds
+        time.sleep(max(0.0, min(pause, left)))
+    took, pruning = time.perf_counter() - began, time.thread_time() - own
+    pruning = pruning if pruner is not None else 0.0
+    cpu = cpu_below(pid) - cpu + pruning
+    return _Segment(_started(ids) - jobs, took, cpu, pruning, _gone() - removed)
+
+
+def _compared(without: Sequence[_Segment], with_: Sequence[_Segment], n: int) -> Figures:
+    """The median of the pairs, and the quartiles, of rates and of CPU for each job."""
+
+    def spread(found: Iterator[float]) -> tuple[float, str]:
+        low, middle, high = statistics.quantiles(found, n=4)
+        return round(middle, 3), f"{low:.3f} to {high:.3f}"
+
+    pairs = [pair for pair in zip(without, with_, strict=True) if all(each.jobs for each in pair)]
+    rates = spread((b.jobs / b.seconds) / (a.jobs / a.seconds) for a, b in pairs)
+    costs = spread((b.cpu / b.jobs) / (a.cpu / a.jobs) for a, b in pairs)
+    return {"figure": f"drain beside {n:,} of which some are removed, {len(with_)} pairs in turns",
+            "jobs_s": round(statistics.median(b.jobs / b.seconds for b in with_)),
+            "removed_s": round(sum(b.removed for b in with_) / sum(b.seconds for b in with_)),
+            "removes_cpu": round(sum(b.pruning for b in with_) / sum(b.cpu for b in with_), 3),
+            "cpu_ratio": costs[0], "cpu_quartiles": costs[1], "ratio": rates[0],
+            "quartiles": rates[1], "bar": "ratio >= 0.9"}  # fmt: skip
+
+
+def _enqueue(count: int) -> list[bytes]:
+    """The ids of new jobs, in order."""
+    ids: list[bytes] = []
+    args = app.codec.encode_call((1,), {})
+    for _ in range(0, count, _BULK):
+        jobs = [NewJob(new_id(), noop.name, "default", 2, args) for _ in range(min(count, _BULK))]
+        app.store.jobs.insert(jobs)
+        ids += [job.id for job in jobs]
+    return ids
+
+
+def _started(ids: Sequence[bytes]) -> int:
+    """How many of these jobs were claimed: they are claimed in their order."""
+    heads = query("SELECT job_id FROM {ready} ORDER BY queue_id, priority_order, job_id LIMIT 1")
+    return bisect.bisect_left(ids, _id_bytes(heads[0][0])) if heads else len(ids)
+
+
+def _id_bytes(id_: Any) -> bytes:
+    return id_.bytes if isinstance(id_, uuid.UUID) else bytes(id_)
+
+
+ALL = {"retention": retention, "retention-at-scale": at_scale, "retention-in-turns": in_turns}
