@@ -21,6 +21,7 @@ _BATCH = 100
 _ARGS = app.codec.encode_call((), {})
 _PLAIN, _LIMITED = "benchmarks.tasks.plain", "benchmarks.tasks.limited"
 _FREE = Limit(None, MAX_RUNNING(1_000_000, "max"))
+_ONE = Limit(None, MAX_RUNNING(1, "max"))
 _PACED = Limit(RATE("9999999/s burst 9999999", "rate"), None)
 #: What is measured: its name, the limit of the task, and how many keys its jobs have; without a
 #: limit these are fairness keys.
@@ -45,6 +46,7 @@ def limits(url: str, n: int) -> Iterator[Figures]:
     yield from _behind_full_keys(n)
     yield from _drains(n, 0)
     yield from _drains(n, max(1, n // 4))
+    yield from _drains(n, max(1, n // 4), _ONE)
     clear()
     _forget()
 
@@ -139,14 +141,14 @@ def _behind_full_keys(n: int) -> Iterator[Figures]:
            "ratio": round(mean / mean_alone, 2), "bar": "ratio <= 1.1"}  # fmt: skip
 
 
-def _drains(n: int, keys: int) -> Iterator[Figures]:
+def _drains(n: int, keys: int, limit: Limit = _FREE) -> Iterator[Figures]:
     """Drain by a real worker, without and with a limit in turns; its CPU time says more than the
     rates where the machine is busy."""
     rates: dict[str, list[float]] = {_PLAIN: [], _LIMITED: []}
     costs: dict[str, list[float]] = {_PLAIN: [], _LIMITED: []}
     for _ in range(3):
         for task in rates:
-            reset(_FREE)
+            reset(limit)
             names = [str(i % keys) if keys else "" for i in range(n)]
             app.store.jobs.insert(
                 [_job(task, "default", name if task == _LIMITED else None) for name in names]
@@ -166,7 +168,7 @@ def _drains(n: int, keys: int) -> Iterator[Figures]:
             rates[task].append(n / max((last - first).total_seconds(), 1e-3))
     pairs = [b / a for a, b in zip(*rates.values(), strict=True)]
     plain, limited = (statistics.median(found) for found in costs.values())
-    yield {"figure": f"drain of {n:,} jobs with max_concurrency, {max(keys, 1):,} keys",
+    yield {"figure": f"drain of {n:,} jobs with {limit}, {max(keys, 1):,} keys",
            "jobs_s": round(statistics.median(rates[_LIMITED])),
            "plain": round(statistics.median(rates[_PLAIN])),
            "cpu_us": round(limited * 1e6), "cpu_plain_us": round(plain * 1e6),

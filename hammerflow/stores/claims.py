@@ -10,7 +10,6 @@ from functools import partial
 from itertools import groupby
 from typing import Any, TypeAlias
 
-from hammerflow.events.kinds import EventKind
 from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import queue_limit
@@ -29,7 +28,7 @@ from hammerflow.stores.claim_steps import (
     take_lanes_in_steps,
 )
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.lanes import Lanes, note_started
+from hammerflow.stores.lanes import Lanes
 from hammerflow.stores.outbox import Outbox
 from hammerflow.stores.strays import Strays
 from hammerflow.stores.weighted_claims import claim_by_weight
@@ -346,12 +345,12 @@ class Claims:
 
     def _take(self, claim: Callable[[Tx], list[Claimed]]) -> list[Claimed]:
         """Run a claim, in one transaction with its events if a sink wants these."""
-        if not self._outbox.wanted >> EventKind.JOB_STARTED & 1:
+        if not self._outbox.wants_started():
             return self._database.unit(claim, single=self._in_one)
 
         def noted(tx: Tx) -> list[Claimed]:
             claimed = claim(tx)
-            note_started(self._outbox, tx, claimed)
+            self._outbox.note_started(tx, claimed)
             return claimed
 
         return self._database.unit(noted)
@@ -397,7 +396,7 @@ class Claims:
             shares, orders = self._shares[key].copy(), _live(tx.rows, wanted, bookmarks)
             source = partial(self._take_counts, tx, wanted, bookmarks)
             found = claim_by_weight(shares, orders, limit, [source])
-            note_started(self._outbox, tx, found)
+            self._outbox.note_started(tx, found)
             return found, orders, shares
 
         found, orders, self._shares[key] = self._database.unit(work)
@@ -425,7 +424,7 @@ class Claims:
 
         def read(tx: Tx) -> list[Claimed]:
             found = take(tx)
-            note_started(self._outbox, tx, found)
+            self._outbox.note_started(tx, found)
             return found
 
         found = self._database.unit(read)

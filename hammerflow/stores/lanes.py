@@ -16,11 +16,8 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from hammerflow.events.kinds import EventKind
-from hammerflow.events.record import Record
 from hammerflow.jobs.fairness import in_turns, shares
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import (
@@ -36,14 +33,14 @@ from hammerflow.jobs.limit import (
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.lane_keys import AGAIN, MANY, NO_LIMIT, SOON, Key, Lane, LaneKeys
 from hammerflow.stores.lane_reads import LaneReads, LaneRow
+from hammerflow.stores.lane_round import NARROW, WINDOW, LaneRound
+from hammerflow.stores.near_lanes import NearLanes
 from hammerflow.stores.outbox import Outbox
 
-__all__ = ["Lanes", "Take", "note_started"]
+__all__ = ["Lanes", "Take"]
 
 #: Seconds for which a process believes what limits there are.
 _KNOWN = 0.5
-#: Lanes that one claim looks at, for each priority; fewer where the last one has found enough.
-_WINDOW, _NARROW = 250, 32
 #: Windows of one priority that one claim reads, where each lane gives few jobs.
 _WINDOWS = 4
 #: Rows of ``ready`` that a search for jobs of limited tasks outside of lanes reads.
@@ -69,24 +66,6 @@ Take: TypeAlias = Callable[
 ]  # fmt: skip
 
 
-@dataclass(slots=True)
-class _Round:
-    """How far the lanes of a queue have been looked at, and when to look again."""
-
-    cursors: dict[int, int] = field(default_factory=dict)  # by order: the last lane
-    waits: list[float] = field(default_factory=list)  # of the lanes that the last claim met
-    began: float = 0.0
-    rest_until: float = 0.0  # lanes that hold nothing to claim take their share of the time only
-    search_at: float = 0.0
-    searched: dict[int, bytes] = field(default_factory=dict)  # by order: the next id to search from
-    is_wide: bool = False  # there are more lanes than those that were read last
-    wide: set[int] = field(default_factory=set)  # the orders with more lanes than a claim looks at
-    width: int = 2  # lanes that one claim tries at first
-    window: int = _WINDOW  # lanes that one claim looks at
-    is_fair: bool = False  # the last claim met jobs with a fairness key
-    lane_of: dict[int, int] = field(default_factory=dict)  # the last lane of each fairness key
-
-
 class Lanes:
     """Claims jobs that have limits; for one process.
 
@@ -102,8 +81,9 @@ class Lanes:
         self._reads_first = not (self._in_one or database.dialect.one_writer)
         self._keys = LaneKeys(database)
         self._reads = LaneReads(database)
+        self._near = NearLanes(database, outbox)
         self._until = 0.0
-        self._rounds: dict[tuple[int, int], _Round] = {}
+        self._rounds: dict[tuple[int, int], LaneRound] = {}
 
     def known(self, *, afresh: bool = False) -> Collection[int]:
         """The numbers of all limits; mostly none, and then nothing here costs anything."""
@@ -118,7 +98,7 @@ class Lanes:
 
     def begin(self, key: tuple[int, int], *, thorough: bool) -> bool:
         """Forget what the last claim of this queue has met; False while its lanes rest."""
-        round_ = self._rounds.setdefault(key, _Round())
+        round_ = self._rounds.setdefault(key, LaneRound())
         round_.began, round_.is_fair = time.monotonic(), False
         rest = round_.rest_until - round_.began
         if rest > 0 and not thorough:
@@ -155,6 +135,8 @@ class Lanes:
             return claimed
         round_, shared = self._rounds[key], self._shared(wanted)
         after, end = span_of(orders[0])[0], span_of(orders[-1])[1]
+        if not shared:
+            claimed = self._near.claim(round_, wanted, limit, (after, end))
         more = _WINDOWS
         while len(claimed) < limit and after < end:
             lanes, behind = self._lanes(round_, wanted, after, end)
@@ -172,15 +154,14 @@ class Lanes:
         return {order for order, (after, end) in spans.items() if self._read(wanted, after, end, 1)}
 
     def _lanes(
-        self, round_: _Round, wanted: dict[str, Any], after: int, end: int
+        self, round_: LaneRound, wanted: dict[str, Any], after: int, end: int
     ) -> tuple[list[LaneRow], int]:
         """Lanes that hold jobs, in the order of their turns, and behind which to read on.
 
         Those of all priorities, where they are few; else those of the best one.
         """
         window = round_.window
-        known = (order for order in round_.wide if after <= span_of(order)[0] < end)
-        order = min(known, default=None)
+        order = round_.best_wide(after, end)
         if order is None:
             rows = self._read(wanted, after, end, window)
             if len(rows) < window:
@@ -216,7 +197,7 @@ class Lanes:
         return self._reads.read(wanted["queue_id"], after, until, most, above, known)
 
     def _open(
-        self, round_: _Round, wanted: dict[str, Any], rows: Sequence[LaneRow], shared: int
+        self, round_: LaneRound, wanted: dict[str, Any], rows: Sequence[LaneRow], shared: int
     ) -> list[Lane]:
         """The lanes from which jobs may start; notes how many seconds others may take."""
         if shared and (key := self._shared_key(wanted, shared)) and not key.free:
@@ -245,7 +226,7 @@ class Lanes:
         return open_
 
     def _claim_open(
-        self, round_: _Round, wanted: dict[str, Any], lanes: list[Lane], limit: int, shared: int
+        self, round_: LaneRound, wanted: dict[str, Any], lanes: list[Lane], limit: int, shared: int
     ) -> list[Claimed]:
         """Claim from lanes in their order: from a few first, from more where these do not do."""
         if any(is_fair(lane.number) for lane in lanes):
@@ -273,12 +254,12 @@ class Lanes:
             # Where a claim takes as much from each lane, fewer lanes may do next time.
             is_tight = len(used) == at and width == 4 * round_.width and self._reads_first
             wanted_lanes = at * 3 // 4 if is_tight else len(used) * 5 // 4 or at
-            round_.width = max(2, min(wanted_lanes, _WINDOW))
-        round_.window = max(_NARROW, min(at * 5 // 4, _WINDOW)) if is_enough else _WINDOW
+            round_.width = max(2, min(wanted_lanes, WINDOW))
+        round_.window = max(NARROW, min(at * 5 // 4, WINDOW)) if is_enough else WINDOW
         return claimed
 
     def _claim_in_turns(
-        self, round_: _Round, wanted: dict[str, Any], lanes: list[Lane], limit: int, shared: int
+        self, round_: LaneRound, wanted: dict[str, Any], lanes: list[Lane], limit: int, shared: int
     ) -> list[Claimed]:
         """Claim one job of each fairness key in turn: from all of them at once, and again from
         those that have more where others have given less than their share."""
@@ -317,7 +298,7 @@ class Lanes:
                 more = [[lane for lane in own if lane not in empty] for own in members]
                 members = [own for own in (*more[last + 1 :], *more[: last + 1]) if own]
             claimed += in_turns(taken.values())
-        round_.window = max(_NARROW, min(limit, _WINDOW))
+        round_.window = max(NARROW, min(limit, WINDOW))
         if len(round_.lane_of) > MANY:
             round_.lane_of.clear()
         return claimed
@@ -365,10 +346,10 @@ class Lanes:
             def claim(tx: Tx) -> list[tuple[int, Claimed]]:
                 rows = tx.rows("claim_lanes", **values, **wanted)
                 claimed = [(row[0], Claimed._make(row[1:])) for row in rows]
-                note_started(self._outbox, tx, [job for _, job in claimed])
+                self._outbox.note_started(tx, [job for _, job in claimed])
                 return claimed
 
-            return self._database.unit(claim, single=not wants_started(self._outbox))
+            return self._database.unit(claim, single=not self._outbox.wants_started())
 
         def steps(tx: Tx) -> list[tuple[int, Claimed]]:
             locked = locks
@@ -393,7 +374,7 @@ class Lanes:
             claimed = self._take(tx, wanted, chosen, most, heads) if chosen else []
             key_of_lane = {lane.number: lane.key for lane in lanes}
             _start(tx, [key_of_lane[lane] for lane, _ in claimed], keys, shared)
-            note_started(self._outbox, tx, [job for _, job in claimed])
+            self._outbox.note_started(tx, [job for _, job in claimed])
             return claimed
 
         return self._database.unit(steps)
@@ -443,18 +424,6 @@ class Lanes:
 
     def _move(self, lane: int, ids: list[bytes], place: dict[str, int]) -> int:
         return self._database.unit(lambda tx: _move(tx, lane, ids, place))
-
-
-def wants_started(outbox: Outbox) -> bool:
-    """Whether a sink wants the events of jobs that are claimed."""
-    return bool(outbox.wanted >> EventKind.JOB_STARTED & 1)
-
-
-def note_started(outbox: Outbox, tx: Tx, claimed: Sequence[Claimed]) -> None:
-    """Write the events of jobs that are claimed, if a sink wants them."""
-    if claimed and wants_started(outbox):
-        started = [Record(EventKind.JOB_STARTED, j.id, j.lease, j.attempt) for j in claimed]
-        outbox.write(tx, started)
 
 
 def _after(last: int | None, lanes: list[Lane]) -> list[Lane]:

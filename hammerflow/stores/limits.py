@@ -109,7 +109,14 @@ class Limits:
         if wanted:
             self._database.unit(work)
             if idle := self._database.column("limit_keys_idle", n=_IDLE):
-                self._database.unit(lambda tx: tx.run("limit_keys_drop", ids=sorted(idle)))
+                self._database.unit(lambda tx: self._drop(tx, sorted(idle)))
+
+    def _drop(self, tx: Tx, ids: list[int]) -> None:
+        """Forget keys, but those that a claim has locked."""
+        if not self._database.dialect.one_writer:
+            ids = [row[0] for row in tx.rows("limit_keys_lock", ids=ids)]
+        if ids:
+            tx.run("limit_keys_drop", ids=ids)
 
     def tasks(self) -> set[str]:
         """Names of all tasks that the database knows."""

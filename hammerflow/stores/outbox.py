@@ -15,6 +15,7 @@ from typing import Any
 from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import Record, RecordRun, packs
 from hammerflow.ids import is_event_job, without_event_jobs
+from hammerflow.jobs.job import Claimed
 from hammerflow.stores.database import Database, Tx
 
 __all__ = ["BELIEVED", "Outbox"]
@@ -61,6 +62,16 @@ class Outbox:
         """
         if self.wants(kind):
             self.write(tx, [Record(kind, number.to_bytes(16), detail=detail)])
+
+    def wants_started(self) -> bool:
+        """Whether a sink wants the events of jobs that are claimed, by what is believed."""
+        return bool(self.wanted >> EventKind.JOB_STARTED & 1)
+
+    def note_started(self, tx: Tx, claimed: Sequence[Claimed]) -> None:
+        """Write the events of jobs that are claimed, if a sink wants them."""
+        if claimed and self.wants_started():
+            started = [Record(EventKind.JOB_STARTED, j.id, j.lease, j.attempt) for j in claimed]
+            self.write(tx, started)
 
     def write(self, tx: Tx, records: Sequence[Record | RecordRun]) -> None:
         """Write the wanted ones of these records, as the last statement of a transaction; none of

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from hammerflow.ids import name_id
-from hammerflow.jobs.limit import Limit, key_id
-from tests.stores.kit import Desk
+from hammerflow.jobs.limit import RATE, Limit, key_id
+from tests.stores.gates import Running, waiting_for_locks
+from tests.stores.kit import Desk, desk_at
+from tests.support.waiting import until
 
 #: More lanes than a claim reads at a time.
 MANY = 300
 #: Statements of a claim of jobs of many keys.
-MOST = {"postgres": 2, "mysql": 7, "sqlite": 6}
+MOST = {"postgres": 1, "mysql": 7, "sqlite": 6}
 
 
 def put(desk: Desk, keys: range, **more: Any) -> list[bytes]:
@@ -65,6 +69,52 @@ def test_a_claim_of_many_keys_takes_few_statements(
         assert len(desk.claim(100, thorough=False)) == 100
         rounds.append(counts.total() - counts["limits_known"] - counts["unlaned"])
     assert min(rounds) <= MOST[desk.store.dialect], counts
+
+
+def test_a_claim_leaves_keys_of_which_another_one_has_claimed_since_it_began(
+    migrated_database: Callable[[str], str],
+) -> None:
+    """It waits for a key that a client is writing, after it has counted what all keys run."""
+    lanes = {str(k): key_id(name_id("t"), str(k)) for k in range(MANY + 1)}
+    *keys, last = sorted(lanes, key=lanes.__getitem__)
+    with (
+        desk_at(migrated_database("postgres")) as desk,
+        contextlib.closing(desk.another()) as other,
+    ):
+
+        def put_each(names: Sequence[str], **more: Any) -> list[bytes]:
+            jobs = [desk.job(limit_id=lanes[key], limit_key=key, **more) for key in names]
+            return desk.put(*jobs)
+
+        desk.store.limits.declare({"t": Limit(None, 1)})
+        put_each(keys), put_each(keys)
+        desk.end(*desk.claim(MANY))  # all keys but the last one are written
+        desk.end(*desk.claim(5, thorough=False))
+        new = put_each([last])
+        with pytest.raises(_Undone), desk.store.database.transaction() as tx:
+            tx.many("limit_keys_insert", [(lanes[last], name_id("t"), last)])
+            claiming = Running(lambda: desk.claim(MANY, thorough=False))
+            until("the claim waits", lambda: waiting_for_locks(desk) == 1)
+            better = put_each(keys[5:105], priority=3)
+            assert {job.id for job in desk.claim(100, worker=2, store=other)} == {*better}
+            raise _Undone
+        found = [job.id for job in claiming()]
+        assert len(found) == MANY - 104 and {*new} <= {*found}
+        assert max(each.running for each in desk.store.limits.list()) == 1
+
+
+class _Undone(Exception):
+    """Ends a transaction without its writes."""
+
+
+def test_each_of_many_keys_has_a_rate_of_its_own(desk: Desk) -> None:
+    desk.store.limits.declare({"t": Limit(RATE("1/h burst 2", "rate"), None)})
+    first, second = put(desk, range(MANY)), put(desk, range(MANY))
+    put(desk, range(MANY))
+    claimed = [job.id for _ in range(5) for job in desk.claim(MANY // 2, thorough=False)]
+    assert sorted(claimed) == first + second
+    desk.sql("UPDATE {limit_keys} SET tat = tat - 3600")
+    assert len([job for _ in range(4) for job in desk.claim(MANY // 2)]) == MANY
 
 
 def _counted(method: Any, counts: Counter[str]) -> Any:

@@ -231,6 +231,10 @@ POSTGRES: dict[str, dict[str, Any]] = {
         **CLAIM, "lanes": [2, 3], "keys": [0, 0], "counts": [5, 5], "locks": [9], "shared": 0,
         "n": 5, "worker_id": 1, "fair": 0,
     },
+    "claim_near_lanes": {
+        **CLAIM, "after": 1, "until": 4, "above": 0, "top": 0, "most": 5, "rows": 20, "n": 5,
+        "worker_id": 1,
+    },
     "settle_end": {
         "ids": some("l"), "leases": [1] * 10, "states": [4] * 10, "results": [b"M"] * 10,
         "reasons": [None] * 10, "ttls": [None] * 10, "worker_id": 9, "is_whole": True,

@@ -165,6 +165,19 @@ ORDER BY r.job_id
 LIMIT :n::bigint
 FOR UPDATE SKIP LOCKED
 
+-- There is no index of leases by their keys.
+-- macro: running_by_key
+SELECT {key_of:priority_order} AS id, count(*) AS n FROM {leases} WHERE priority_order >= 8 GROUP BY 1
+
+-- name: limit_keys_read
+SELECT k.id, k.limit_id, k.tat - {epoch}, m.spacing, m.burst, m.max_running,
+       COALESCE(s.n, 0) + COALESCE(f.n, 0)
+FROM {limit_keys} k {by_primary}
+LEFT JOIN {limits} m ON m.id = k.limit_id
+LEFT JOIN ({running_by_key}) s ON s.id = k.id
+LEFT JOIN ({fair_running}) f ON f.task_id = k.limit_id AND f.name = k.name
+WHERE k.id IN (:ids*bigint)
+
 -- MariaDB takes no bound for a range from an outer row: each step of a recursion would read the queue from its
 -- start. It takes one from a variable. MySQL has no such blocks outside of procedures.
 -- name: lanes

@@ -119,6 +119,14 @@ LEFT JOIN LATERAL (
   SELECT j.task_id, j.limit_key FROM {jobs} j WHERE j.id = f.job_id AND k.limit_id IS NULL LIMIT 1) j ON true
 {better_lanes}
 
+-- macro: noted
+noted AS (
+  UPDATE {limit_keys} k
+  SET version = k.version + 1,
+      tat = CASE WHEN s.spacing IS NULL THEN k.tat ELSE greatest(k.tat, {epoch}) + s.n * s.spacing END
+  FROM started s
+  WHERE k.ctid = s.at)
+
 -- Claims from lanes, the first lanes first: of each up to its own number, and no more than its key allows.
 -- The keys are locked first, in the order of their numbers; those that another claim has locked are passed
 -- over. This statement sees what had committed when it began: so a key counts only if no claim of it has
@@ -173,14 +181,81 @@ started AS MATERIALIZED (
   GROUP BY key_at, spacing
   UNION ALL
   SELECT at, spacing, (SELECT count(*) FROM picked) FROM free WHERE id = (SELECT shared FROM given)),
-noted AS (
-  UPDATE {limit_keys} k
-  SET version = k.version + 1,
-      tat = CASE WHEN s.spacing IS NULL THEN k.tat ELSE greatest(k.tat, {epoch}) + s.n * s.spacing END
-  FROM started s
-  WHERE k.ctid = s.at)
+{noted}
 SELECT held.priority_order, {held_columns}
 {held_jobs}
+
+-- Claims from lanes that hold few jobs each, of one priority, in one statement: their jobs are read in one range,
+-- and the keys are looked up and counted once. It counts before it locks, so it leaves out keys whose version is
+-- another one in the locked row: another claim has committed since. A key that is not written yet is written here:
+-- that this statement has done so tells that none of its jobs run but those that it has counted, as a key is not
+-- dropped while jobs of it run. It claims nothing if a lane of better priority holds jobs, or one of these has a
+-- fairness key.
+-- Nothing is joined that a plan could loop over: rows are looked up one by one, and jobs travel as arrays.
+-- name: claim_near_lanes
+WITH near AS MATERIALIZED (
+  SELECT s.lane, array_agg(s.at) AS jobs
+  FROM (SELECT r.priority_order AS lane, r.ctid AS at, r.task_id FROM {ready} r
+        WHERE r.queue_id = :queue_id::bigint AND r.priority_order > :after::bigint AND r.priority_order < :until::bigint
+        ORDER BY r.priority_order, r.job_id LIMIT :rows::bigint) s
+  WHERE s.task_id = ANY(:task_ids::bigint[]) AND s.task_id <> ALL(ARRAY({paused_tasks}))
+  GROUP BY s.lane ORDER BY s.lane LIMIT :most::bigint),
+counted AS MATERIALIZED (
+  SELECT f.lane, f.jobs, c.id, k.version, COALESCE(k.limit_id, j.task_id) AS limit_id, j.limit_key, {running_of:c} AS running
+  FROM near f
+  CROSS JOIN LATERAL (SELECT {key_of_lane} AS id) c
+  LEFT JOIN LATERAL (SELECT k.limit_id, k.version FROM {limit_keys} k WHERE k.id = c.id LIMIT 1) k ON true
+  LEFT JOIN LATERAL (
+    SELECT j.task_id, j.limit_key FROM {ready} r JOIN {jobs} j ON j.id = r.job_id
+    WHERE r.ctid = f.jobs[1] AND k.version IS NULL LIMIT 1) j ON true
+  WHERE NOT {is_paused}
+    AND ({better_lane}) IS NULL
+    AND NOT EXISTS (SELECT 1 FROM near WHERE (lane & 576460752303423488) <> 0)),
+wanted AS MATERIALIZED (
+  SELECT * FROM (
+    SELECT c.*, m.spacing, m.burst, m.places,
+           sum(m.places) OVER (ORDER BY c.lane ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM counted c
+    CROSS JOIN LATERAL (
+      SELECT m.spacing, m.burst, least(m.max_running - c.running, cardinality(c.jobs)) AS places
+      FROM {limits} m WHERE m.id = c.limit_id LIMIT 1) m
+    WHERE m.places > 0) w
+  WHERE COALESCE(w.before, 0) < :n::bigint),
+added AS (
+  INSERT INTO {limit_keys} (id, limit_id, name, tat)
+  SELECT id, limit_id, COALESCE(limit_key, ''), 0 FROM wanted WHERE version IS NULL ORDER BY id
+  ON CONFLICT DO NOTHING
+  RETURNING id),
+free AS MATERIALIZED (
+  SELECT w.lane, w.jobs, NULL::tid AS at, NULL::float8 AS spacing, w.places::integer AS n FROM wanted w
+  WHERE w.version IS NULL AND w.spacing IS NULL AND CASE WHEN w.id IN (SELECT id FROM added) THEN true END
+  UNION ALL
+  SELECT w.lane, w.jobs, k.at, w.spacing, CASE WHEN w.spacing IS NULL THEN w.places ELSE least(w.places,
+    greatest(floor((w.burst * w.spacing - greatest(k.tat - {epoch_of_start}, 0) + 1e-6) / w.spacing), 0)) END::integer
+  FROM wanted w
+  CROSS JOIN LATERAL (
+    SELECT k.ctid AS at, k.tat FROM {limit_keys} k WHERE k.id = w.id AND k.version = w.version
+    LIMIT 1 FOR UPDATE SKIP LOCKED) k),
+chosen AS MATERIALIZED (
+  SELECT j.at, f.at AS key_at, f.spacing
+  FROM free f CROSS JOIN LATERAL unnest(f.jobs[1 : f.n]) WITH ORDINALITY AS j(at, number)
+  ORDER BY f.lane, j.number LIMIT :n::bigint),
+picked AS MATERIALIZED (
+  SELECT ctid AS at FROM {ready} WHERE ctid = ANY(ARRAY(SELECT at FROM chosen)) FOR UPDATE SKIP LOCKED),
+{picked_to_leases},
+started AS MATERIALIZED (
+  SELECT key_at AS at, spacing, count(*) AS n FROM chosen WHERE key_at IS NOT NULL GROUP BY key_at, spacing),
+{noted}
+SELECT held.priority_order, {held_columns}
+{held_jobs}
+
+-- A key of which jobs run stays: a claim that writes a key anew takes that as a sign that none run which it has
+-- not counted. The keys are locked before.
+-- name: limit_keys_drop
+DELETE FROM {limit_keys} k
+WHERE id IN (:ids*bigint)
+  AND tat < {epoch}
+  AND {running_of:k} = 0
 
 -- Claims these jobs of one lane.
 -- name: claim_named
