@@ -17,6 +17,7 @@ from hammerflow.notifiers.doorbell import Doorbell
 from hammerflow.notifiers.transports.postgres import PostgresTransport
 from hammerflow.settings import Settings
 from tests.notifiers.kit import LONG, Lines, Listening, until
+from tests.support.proxy import Proxy
 from tests.support.servers import Postgres, ends_idle_sessions
 
 
@@ -34,6 +35,25 @@ def doorbell_at() -> Iterator[Callable[[str], Doorbell]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.mark.parametrize("what", ["sender", "subscription"])
+def test_a_connection_whose_server_is_silent_from_the_start_is_closed(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr("hammerflow.notifiers.transports.postgres.TIMEOUT", 0.05)
+    made: list[psycopg.Connection] = []
+    with Proxy(postgres_url) as proxy:
+
+        def connect() -> psycopg.Connection:
+            made.append(psycopg.connect(proxy.url, autocommit=True))
+            proxy.silence()
+            return made[-1]
+
+        transport = PostgresTransport(connect, namespace="shop")
+        with pytest.raises(TimeoutError, match="did not answer"):
+            transport.connect() if what == "sender" else transport.subscribe(None)
+    assert [connection.closed for connection in made] == [True]
 
 
 @pytest.mark.slow

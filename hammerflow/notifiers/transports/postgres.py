@@ -72,8 +72,12 @@ class _Session:
             raise ConnectionError(str(error).strip()) from error
         self.raw = self._connection.pgconn
         self.raw.nonblocking = 1
-        if self.raw.server_version >= _IDLE_TIMEOUT_SINCE:
-            self.run("SET idle_session_timeout TO 0")  # quiet is usual here
+        try:
+            if self.raw.server_version >= _IDLE_TIMEOUT_SINCE:
+                self.run("SET idle_session_timeout TO 0")  # quiet is usual here
+        except BaseException:
+            self.close()  # nobody else has it
+            raise
 
     def run(self, text: str) -> None:
         """Run statements and wait until they have ended."""
