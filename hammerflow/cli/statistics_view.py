@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from hammerflow.admin.statistics import STATES, Summary, summary_json
+from hammerflow.admin.statistics import (
+    STATES,
+    Summary,
+    WorkflowSummary,
+    summary_json,
+    workflow_summary_json,
+)
 from hammerflow.cli.output import TableView
+from hammerflow.text import timestamp
 
-__all__ = ["NO_JOBS", "summary_view"]
+__all__ = ["NO_JOBS", "NO_WORKFLOWS", "WORKFLOW_POINTS", "WORKFLOW_STATS", "summary_view"]
 
 #: Instead of an empty list.
 NO_JOBS = "no job of that time is counted; a worker counts each minute when it is over"
@@ -33,3 +41,35 @@ def _time(seconds: float | None) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.2g}ms" if seconds < 0.01 else f"{seconds * 1000:.0f}ms"
     return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:,.0f}s"
+
+
+NO_WORKFLOWS = "no workflow that ended then is counted; a worker counts each minute when it is over"
+_Point = tuple[datetime, WorkflowSummary]
+_ENDS = ("completed", "failed", "cancelled")
+
+
+def _runs(summary: WorkflowSummary) -> Sequence[Any]:
+    ratio = summary.success_ratio
+    counts = [f"{summary.runs[status]:,}" for status in _ENDS]
+    success = "" if ratio is None else f"{ratio:.1%}"
+    return *counts, success, *(_time(summary.times.percentile(p)) for p in (50, 95))
+
+
+def _workflow_row(summary: WorkflowSummary) -> Sequence[Any]:
+    slowest = summary.slowest
+    node = "" if slowest is None else f"{slowest.name} ({_time(slowest.seconds)})"
+    return summary.name or "(others)", summary.kind, *_runs(summary), node
+
+
+def _point_json(point: _Point) -> dict[str, Any]:
+    return {"at": point[0], **workflow_summary_json(point[1])}
+
+
+_HEADS = (*_ENDS, "success", "took p50", "p95")
+WORKFLOW_STATS: TableView[WorkflowSummary] = TableView(
+    ("name", "kind", *_HEADS, "slowest node"), _workflow_row, workflow_summary_json
+)
+WORKFLOW_POINTS: TableView[_Point] = TableView(
+    ("from", *_HEADS),
+    lambda point: (timestamp(point[0].astimezone()), *_runs(point[1])), _point_json,
+)  # fmt: skip

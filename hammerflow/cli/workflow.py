@@ -13,6 +13,7 @@ from hammerflow.admin.dependencies import dependencies_of
 from hammerflow.admin.ids import find_job, find_workflow, page_mark
 from hammerflow.admin.jobs import error_notes
 from hammerflow.admin.page import Page
+from hammerflow.admin.statistics import workflow_points, workflow_summaries
 from hammerflow.admin.workflows import (
     MEMBERS_READ,
     WorkflowProgress,
@@ -25,6 +26,7 @@ from hammerflow.cli import options, output, workflow_view
 from hammerflow.cli.job_filter import workflow_times
 from hammerflow.cli.paging import show_listing, tell_cut
 from hammerflow.cli.session import Session
+from hammerflow.cli.statistics_view import NO_WORKFLOWS, WORKFLOW_POINTS, WORKFLOW_STATS
 from hammerflow.enqueue.files import workflow_from_file, workflow_from_text
 from hammerflow.errors import HammerflowError, WorkflowInvalid
 from hammerflow.jobs.status import WorkflowStatus
@@ -47,6 +49,26 @@ def command() -> None:
     Batches, chains, groups and chords are workflows, too. An ID may be any unique prefix of a
     workflow's id, with or without dashes: 4 digits or more.
     """
+
+
+@command.command("stats")
+@options.argument("name", NAME_CHECK, required=False)
+@options.last_hours(default=24.0)
+@options.shared
+def stats(session: Session, name: str | None, hours: float) -> None:
+    """Show how many runs of each workflow ended, or of one over time, and how long they took.
+
+    A worker counts each minute soon after its end, and again three minutes later. One name is shown
+    by minute for up to a day, by hour for up to 24 days, then by day. The slowest node ran longest
+    on average in the last 20 runs. Percentiles are right to within 9.1 %.
+    """
+    with session.store() as store:
+        if name is None:
+            found = workflow_summaries(store, hours)
+            session.show_list(found, WORKFLOW_STATS, empty=NO_WORKFLOWS)
+        else:
+            points = workflow_points(store, hours, name)
+            session.show_list(points, WORKFLOW_POINTS, empty=NO_WORKFLOWS)
 
 
 @command.command("list")

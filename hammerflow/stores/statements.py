@@ -41,7 +41,7 @@ TABLES = (
     "retention", "replays", "archived", "archive_packs", "restored",
     "outbox", "events", "relay", "sinks", "sink_errors",
     "webhooks", "webhook_deliveries",
-    "statistics", "spawn_statistics", "statistics_progress", "metrics",
+    "statistics", "spawn_statistics", "workflow_statistics", "statistics_progress", "metrics",
     "web_tokens", "audit", "web_answers", "operations",
     "alerting", "alert_settings", "alerts", "alert_messages", "worker_losses",
 )  # fmt: skip

@@ -20,6 +20,13 @@ from hammerflow.jobs.job import FINAL_STATES
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.rows import Row
+from hammerflow.stores.workflow_statistics import (
+    NodeTime,
+    WorkflowCounts,
+    WorkflowFigures,
+    counts_of,
+    slowest_node,
+)
 
 __all__ = [
     "DAY", "HOUR", "KEPT", "MINUTE", "CountingProgress", "Counts", "SpanFigures", "Statistics",
@@ -107,6 +114,7 @@ class SpanFigures:
         self.runs: dict[_Key, Histogram] = defaultdict(Histogram)
         self.waits: dict[_Key, Histogram] = defaultdict(Histogram)
         self.spawns: list[Row] = []
+        self.workflows = WorkflowFigures()
 
     def merge(self, other: SpanFigures) -> None:
         """Add the figures of another span."""
@@ -153,6 +161,7 @@ class SpanFigures:
             tx.many(
                 "spawn_statistics_insert", [_spawn_row(span, begin, row) for row in self.spawns]
             )
+        self.workflows.write(tx, span, begin)
 
     def with_sums(self, span: int) -> Iterator[tuple[int, SpanFigures]]:
         """These figures and their sums, each with what the column ``span`` holds."""
@@ -292,6 +301,32 @@ class Statistics:
         names = self._names
         return names.task(task_id) if task_id else "", names.queue(queue_id) if queue_id else ""
 
+    def of_workflows(self, window: Window, *, name: str | None = None) -> list[WorkflowCounts]:
+        """Runs of workflows of a window, by time, kind, name and status."""
+        begin, end, span = window
+        values = {"span": span, "low": begin, "high": end, "name": name}
+        rows = self._database.rows("workflow_statistics_rows", **values)
+        found = [counts_of(row, _floor(row[0], span)) for row in rows]
+        if (rest := self._unfolded(window)) is not None:
+            for counts in self.of_workflows(rest, name=name):
+                at = _floor(counts.begin.timestamp(), span)
+                counts.begin = datetime.fromtimestamp(at, UTC)
+                found.append(counts)
+        return found
+
+    def slowest_node(self, name: str, since: float) -> NodeTime | None:
+        """The node that runs longest, in the last 20 runs of a workflow's name that have ended
+        since a time."""
+        return slowest_node(self._database, name, since)
+
+    def _unfolded(self, window: Window) -> Window | None:
+        """The part of a window that is not folded yet, in the next finer span."""
+        finer = {DAY: HOUR, HOUR: MINUTE}.get(window.span)
+        if finer is None or (progress := self.progress()) is None:
+            return None
+        rest = max(window.begin, _floor(progress.final_to, window.span))
+        return Window(rest, window.end, finer) if rest < window.end else None
+
     def _read(
         self, window: Window, sums: int | None, task: str | None = None, queue: str | None = None
     ) -> list[Counts]:
@@ -319,17 +354,14 @@ class Statistics:
         begin, end, span = window
         code = span if sums is None else -(span + sums)
         rows = self._database.rows("statistics_of", span=code, low=begin, high=end, **wanted)
-        finer = {DAY: HOUR, HOUR: MINUTE}.get(span)
-        if finer is not None and (progress := self.progress()) is not None:
-            rest = max(begin, _floor(progress.final_to, span))
-            if rest < end:
-                rows = [*rows, *self._rows(Window(rest, end, finer), sums, wanted)]
+        if (rest := self._unfolded(window)) is not None:
+            rows = [*rows, *self._rows(rest, sums, wanted)]
         return rows
 
     def _skip_to_the_hour(self, begin: int) -> bool:
         """After a time without workers: pass over the rest of an hour in which nothing happened."""
         end = _floor(begin, HOUR) + HOUR
-        if self._jobs_between(begin, end) != (0, 0, 0):
+        if self._jobs_between(begin, end) != (0, 0, 0, 0):
             return False
 
         def work(tx: Tx) -> None:
@@ -360,6 +392,7 @@ class Statistics:
         figures.add_ended(self._ended("statistics_ended", begin, end))
         figures.add_enqueued(self._database.rows("statistics_enqueued", **_ids(begin, end)))
         figures.add_spawns(self._ended("spawn_statistics_ended", begin, end))
+        figures.workflows.add_ended(self._ended("workflow_statistics_ended", begin, end))
         return figures
 
     def _ended(self, statement: str, begin: int, end: int) -> list[Row]:
@@ -377,16 +410,19 @@ class Statistics:
     def _is_counted(self, begin: int) -> bool:
         counts = self._jobs_between(begin, begin + MINUTE)
         jobs = self._database.rows("statistics_total", span=MINUTE, begin=begin)[0]
-        spawns = self._database.rows("spawn_statistics_total", span=MINUTE, begin=begin)[0]
+        totals = ("spawn_statistics_total", "workflow_statistics_total")
+        runs = [self._database.column(name, span=MINUTE, begin=begin)[0] for name in totals]
         # Fewer than were counted: some were removed by hand, and stay counted.
-        return all(n <= int(m) for n, m in zip(counts, (*jobs, *spawns), strict=True))
+        return all(n <= int(m) for n, m in zip(counts, (*jobs, *runs), strict=True))
 
-    def _jobs_between(self, begin: int, end: int) -> tuple[int, int, int]:
-        """How many jobs were enqueued, how many ended, and how many runs of spawners, in a time."""
+    def _jobs_between(self, begin: int, end: int) -> tuple[int, int, int, int]:
+        """How many jobs were enqueued and ended in a time, and how many runs of spawners and of
+        workflows ended."""
         enqueued = self._database.column("statistics_enqueued_count", **_ids(begin, end))[0]
         ended = self._ended("statistics_ended_count", begin, end)[0][0]
         runs = self._ended("spawn_statistics_ended_count", begin, end)[0][0]
-        return int(enqueued), int(ended), int(runs)
+        workflows = self._ended("workflow_statistics_ended_count", begin, end)[0][0]
+        return int(enqueued), int(ended), int(runs), int(workflows)
 
     def _clock(self) -> float:
         return float(self._database.column("clock")[0])
@@ -400,6 +436,8 @@ def _fold(tx: Tx, end: int) -> None:
             return
         figures = SpanFigures()
         figures.add_rows(tx.rows("statistics_rows", span=finer, low=end - span, high=end))
+        window = {"span": finer, "low": end - span, "high": end, "name": None}
+        figures.workflows.add_rows(tx.rows("workflow_statistics_rows", **window))
         figures.write(tx, span, end - span)
         tx.run("spawn_statistics_fold", span=span, finer=finer, low=end - span, high=end)
         # Two spans at a time, so that what was left goes, too, without one long delete.
@@ -411,6 +449,7 @@ def _delete(tx: Tx, span: int, low: int, high: int) -> None:
     for code in (span, -(span + _ALL), -(span + _BY_TASK)):
         tx.run("statistics_delete", span=code, low=low, high=high)
     tx.run("spawn_statistics_delete", span=span, low=low, high=high)
+    tx.run("workflow_statistics_delete", span=span, low=low, high=high)
 
 
 def _spawn_row(span: int, begin: int, row: Row) -> Row:

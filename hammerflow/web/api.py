@@ -35,6 +35,7 @@ _NAMES = [
     "undo_operation_by_id",
     "show_series",
     "list_queue_stats",
+    "list_workflow_stats",
     "list_failures",
     "list_queues",
     "list_queue_health",

@@ -1274,6 +1274,37 @@ class WorkflowShown(TypedDict):
     more: dict[str, int]
     is_cut: bool
 
+class WorkflowStatsList(TypedDict):
+    items: list[WorkflowStatsRow]
+    points: list[WorkflowStatsPoint]
+
+class WorkflowStatsPoint(TypedDict):
+    name: str
+    kind: str
+    completed: int
+    failed: int
+    cancelled: int
+    success_ratio: float | None
+    took_p50: float | None
+    took_p95: float | None
+    took_mean: float | None
+    slowest_node: str | None
+    slowest_node_seconds: float | None
+    at: str
+
+class WorkflowStatsRow(TypedDict):
+    name: str
+    kind: str
+    completed: int
+    failed: int
+    cancelled: int
+    success_ratio: float | None
+    took_p50: float | None
+    took_p95: float | None
+    took_mean: float | None
+    slowest_node: str | None
+    slowest_node_seconds: float | None
+
 class Api(Client):
     def show_overview(
         self,
@@ -1458,6 +1489,14 @@ class Api(Client):
         key: str | None = ...,
     ) -> QueueStatsList:
         """Show how many jobs of each queue were enqueued and ended, and their times."""
+    def list_workflow_stats(
+        self,
+        *,
+        hours: float = ...,
+        name: str = ...,
+        key: str | None = ...,
+    ) -> WorkflowStatsList:
+        """Show how many runs of workflows ended, how many completed, and how long they took."""
     def list_failures(
         self,
         *,

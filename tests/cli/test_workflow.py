@@ -64,6 +64,32 @@ def test_an_empty_database_has_no_workflows(run: Run, embedded_shop: Hammerflow)
 
     assert run("workflow", "list").out == "no matching workflows\n"
     assert run("workflow", "list", "--json").json == []
+    assert "no workflow that ended then is counted" in run("workflow", "stats").out
+    assert run("workflow", "stats", "nightly", "--json").json == []
+
+
+def test_stats_show_each_name_and_one_over_time(
+    run: Run, embedded_shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = embedded_shop
+    for _ in range(3):
+        start(shop)
+        finish(shop)
+    start(shop)
+    fail(shop)
+    statistics, clock = shop.store.statistics, shop.store.clock
+    shop.store.database.run("statistics_begin", begin=int(clock() // 60 - 5) * 60)
+    monkeypatch.setattr(statistics, "_clock", lambda: clock() + 600)
+    while statistics.count_next():
+        pass
+    head, row = run("workflow", "stats").out.splitlines()
+    assert head.split()[:3] == ["NAME", "KIND", "COMPLETED"]
+    assert row.split()[:6] == ["images", "workflow", "3", "1", "0", "75.0%"]
+    [found] = run("workflow", "stats", "--json").json
+    assert (found["success_ratio"], found["kind"]) == (0.75, "workflow")
+    assert found["slowest_node"] in {"first", "left", "right", "last"}
+    points = run("workflow", "stats", "images", "--json").json
+    assert sum(point["completed"] + point["failed"] for point in points) == 4
 
 
 def test_workflows_are_listed_newest_first(run: Run, shop: Hammerflow) -> None:

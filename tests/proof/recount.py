@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hammerflow import Hammerflow, Signature, constant
+from hammerflow import Hammerflow, Signature, Workflow, constant
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
 from hammerflow.stores.statistics import HOUR, MINUTE
@@ -81,6 +81,11 @@ def work(desk: Desk, jobs: int, kills: Kills, *, workers: int, seed: int) -> Non
     own = make_app(database=desk.url)
     tasks = [own.tasks[name] for name in ("good", "good", "bad", "shaky", "family")]
     own.enqueue_many(dice.choice(tasks).s(number) for number in range(jobs))
+    for number in range(jobs // 20):
+        flow = Workflow(dice.choice(("nightly", "hourly")))
+        flow.add(own.tasks["good"].s(number), name="first")
+        flow.add(own.tasks[dice.choice(("good", "shaky"))].s(number), after=["first"])
+        own.enqueue(flow)
     own.close()
     environment = {
         **os.environ, "HAMMERFLOW_DATABASE_URL": desk.url, "HAMMERFLOW_LEASE": "2",
@@ -123,6 +128,13 @@ def count(desk: Desk, kills: Kills, *, counters: int, seed: int) -> None:
                 f"UPDATE {{done}} SET started_at = {desk.shift('started_at', ago)},"
                 f" finished_at = {desk.shift('finished_at', ago)} WHERE job_id IN ({some})"
             )
+    flows = [row[0] for row in desk.sql("SELECT id FROM {workflows} ORDER BY id")]
+    for part in range(10):
+        some = ", ".join(desk.id(_bytes(id_)) for id_ in flows[part::10])
+        ago = desk.shift("ended_at", dice.randrange(_MINUTES) * MINUTE)
+        if some:
+            desk.sql(f"UPDATE {{workflows}} SET ended_at = {ago} WHERE id IN ({some})")
+    desk.sql("DELETE FROM {workflow_statistics}")
     desk.sql("DELETE FROM {statistics}")
     desk.sql("DELETE FROM {spawn_statistics}")
     desk.sql("DELETE FROM {statistics_progress}")
@@ -188,6 +200,14 @@ def check(desk: Desk) -> Mapping[str, int]:
     for minute, *numbers in desk.sql(said):
         counted += Counter({(int(minute), n, 0): int(number) for n, number in enumerate(numbers)})
     assert counted == runs
+    flows: Counter[tuple[int, str, int]] = Counter()
+    for at, name, status in desk.sql(
+        f"SELECT {epoch.format('ended_at')}, name, status FROM {{workflows}}"
+        " WHERE ended_at IS NOT NULL"
+    ):
+        flows[int(float(at) // MINUTE * MINUTE), str(name), int(status)] += 1
+    told = "SELECT begin, name, state, runs FROM {workflow_statistics} WHERE span = 60"
+    assert flows == Counter({(int(b), str(n), int(s)): int(r) for b, n, s, r in desk.sql(told)})
     hours: _Figures = Counter()
     folded = _figures(desk, HOUR)
     for (begin, *key), jobs in rows.items():

@@ -71,6 +71,7 @@ _ROUTES: dict[str, str | list[str]] = {
     "web": ["is this server"],
     "web token create": "createToken", "web token list": "listTokens",
     "web token revoke": "revokeToken",
+    "workflow stats": "listWorkflowStats",
     "spawn list": "listSpawnOperations", "spawn stats": "showSpawnStats",
     "spawn pending": "listPendingSpawners", "spawn tree": "showSpawnTree",
     "spawn lineage": "showLineage", "spawn monitor": "listSpawnOperations streamChanges",

@@ -302,3 +302,22 @@ def test_workflows_are_listed_by_time(admin: httpx.Client, busy: Hammerflow) -> 
     assert admin.get("/api/workflows?until=1h").json()["items"] == []
     refused = admin.get("/api/workflows?since=soon")
     assert refused.status_code == 422 and "since must be" in refused.json()["detail"]
+
+
+def test_runs_of_workflows_are_told_by_name_and_over_time(
+    admin: httpx.Client, busy: Hammerflow
+) -> None:
+    drain(busy)
+    statistics, clock = busy.store.statistics, busy.store.clock
+    busy.store.database.run("statistics_begin", begin=int(clock() // 60 - 5) * 60)
+    statistics._clock = lambda: clock() + 600  # type: ignore[method-assign]
+    while statistics.count_next():
+        pass
+    found = admin.get("/api/workflow-stats?hours=1").json()
+    [nightly] = [one for one in found["items"] if one["name"] == "nightly"]
+    assert (nightly["completed"], nightly["success_ratio"], found["points"]) == (1, 1.0, [])
+    assert nightly["slowest_node"] in {"first", "second"}
+    one = admin.get("/api/workflow-stats?hours=1&name=nightly").json()
+    assert [item["name"] for item in one["items"]] == ["nightly"]
+    assert [point["completed"] for point in one["points"]] == [1]
+    assert admin.get("/api/workflow-stats?hours=0").status_code == 422

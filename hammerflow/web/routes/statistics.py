@@ -13,7 +13,13 @@ from msgspec import Meta
 from hammerflow.admin.failures import FailureGroup, failure_groups
 from hammerflow.admin.series import series_of
 from hammerflow.admin.shown_texts import ShownTexts
-from hammerflow.admin.statistics import queue_summaries, summary_json
+from hammerflow.admin.statistics import (
+    queue_summaries,
+    summary_json,
+    workflow_points,
+    workflow_summaries,
+    workflow_summary_json,
+)
 from hammerflow.stores.statistics import HOUR, Window
 from hammerflow.web.routes.types import Hours, Name, When, converted, instant_of
 from hammerflow.web.routing import ApiCall, Route
@@ -85,6 +91,64 @@ class QueueStatsList(msgspec.Struct):
     """The statistics of each queue."""
 
     items: list[QueueStatsRow]
+
+
+class WorkflowStatsQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Of which time, and of which name."""
+
+    hours: Hours = 24.0
+    name: Name | None = None
+
+
+class WorkflowStatsRow(msgspec.Struct, kw_only=True):
+    """How many runs of a kind and name of workflows ended, and how long they took, in seconds.
+
+    Attributes:
+        name: empty where rare names are counted together.
+        success_ratio: of completed runs among those that completed or failed.
+        took_p50: from the start of a run to its end; percentiles are right to within 9.1 %.
+        slowest_node: that ran longest on average in the last 20 runs; told of the 20 names with
+            most runs.
+    """
+
+    name: str
+    kind: str
+    completed: int
+    failed: int
+    cancelled: int
+    success_ratio: float | None
+    took_p50: float | None
+    took_p95: float | None
+    took_mean: float | None
+    slowest_node: str | None
+    slowest_node_seconds: float | None
+
+
+class WorkflowStatsPoint(WorkflowStatsRow, kw_only=True):
+    """The figures from at on."""
+
+    at: datetime
+
+
+class WorkflowStatsList(msgspec.Struct):
+    """The statistics of each name; points: of the one that was asked for, over time."""
+
+    items: list[WorkflowStatsRow]
+    points: list[WorkflowStatsPoint]
+
+
+def list_workflow_stats(call: ApiCall[WorkflowStatsQuery, None]) -> WorkflowStatsList:
+    """Show how many runs of workflows ended, how many completed, and how long they took."""
+    store, query = call.backend.store, call.query
+    found = workflow_summaries(store, query.hours, name=query.name)
+    points = [] if query.name is None else workflow_points(store, query.hours, query.name)
+    return WorkflowStatsList(
+        [converted(workflow_summary_json(one), WorkflowStatsRow) for one in found],
+        [
+            converted({**workflow_summary_json(one), "at": at}, WorkflowStatsPoint)
+            for at, one in points
+        ],
+    )
 
 
 def show_series(call: ApiCall[SeriesQuery, None]) -> StatsSeries:
@@ -184,5 +248,12 @@ def shown_group(group: FailureGroupShown, texts: ShownTexts) -> FailureGroupShow
 ROUTES: Sequence[Route] = (
     Route("GET", "/api/statistics", show_series, StatsSeries, query=SeriesQuery),
     Route("GET", "/api/queue-stats", list_queue_stats, QueueStatsList, query=QueueStatsQuery),
+    Route(
+        "GET",
+        "/api/workflow-stats",
+        list_workflow_stats,
+        WorkflowStatsList,
+        query=WorkflowStatsQuery,
+    ),
     Route("GET", "/api/failures", list_failures, FailureList, query=FailuresQuery),
 )

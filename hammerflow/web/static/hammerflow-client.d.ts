@@ -308,6 +308,12 @@ export type WorkflowRowOut = { id: string; kind: string; name: string; status: s
 
 export type WorkflowShown = { id: string; kind: string; name: string; status: string; failure_policy: string; failures: number; parent_id: string | null; created_at: string | null; ended_at: string | null; deadline_at: string | null; health_check_interval: number | null; description: string | null; trace_id: string | null; correlation_id: string | null; metadata: any; reason: string | null; health: any; jobs: Record<string, number>; is_whole: boolean; nodes: Array<NodeShown>; more: Record<string, number>; is_cut: boolean };
 
+export type WorkflowStatsList = { items: Array<WorkflowStatsRow>; points: Array<WorkflowStatsPoint> };
+
+export type WorkflowStatsPoint = { name: string; kind: string; completed: number; failed: number; cancelled: number; success_ratio: number | null; took_p50: number | null; took_p95: number | null; took_mean: number | null; slowest_node: string | null; slowest_node_seconds: number | null; at: string };
+
+export type WorkflowStatsRow = { name: string; kind: string; completed: number; failed: number; cancelled: number; success_ratio: number | null; took_p50: number | null; took_p95: number | null; took_mean: number | null; slowest_node: string | null; slowest_node_seconds: number | null };
+
 export interface RequestOptions { key?: string; signal?: AbortSignal; headers?: object }
 export class HammerflowError extends Error { status: number; title: string }
 export class HammerflowClient {
@@ -359,6 +365,8 @@ export class HammerflowClient {
   showSeries(params?: { hours?: number; task?: string; queue?: string }, options?: RequestOptions): Promise<StatsSeries>;
   /** Show how many jobs of each queue were enqueued and ended, and their times. */
   listQueueStats(params?: { hours?: number; task?: string }, options?: RequestOptions): Promise<QueueStatsList>;
+  /** Show how many runs of workflows ended, how many completed, and how long they took. */
+  listWorkflowStats(params?: { hours?: number; name?: string }, options?: RequestOptions): Promise<WorkflowStatsList>;
   /** List failed and parked jobs in groups: by task, type of error and message. */
   listFailures(params?: { task?: string; error?: string; since?: string }, options?: RequestOptions): Promise<FailureList>;
   /** List the queues with their depths and rates. */

@@ -178,6 +178,7 @@ const OPERATIONS = /* table */ {
   undoOperationById: ["POST", "/api/operations/{operation_id}/undo", [], false],
   showSeries: ["GET", "/api/statistics", ["hours", "task", "queue"], false],
   listQueueStats: ["GET", "/api/queue-stats", ["hours", "task"], false],
+  listWorkflowStats: ["GET", "/api/workflow-stats", ["hours", "name"], false],
   listFailures: ["GET", "/api/failures", ["task", "error", "since"], false],
   listQueues: ["GET", "/api/queues", [], false],
   listQueueHealth: ["GET", "/api/queue-health", ["queue"], false],

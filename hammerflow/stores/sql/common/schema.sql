@@ -32,6 +32,7 @@ DROP TABLE IF EXISTS {archived};
 DROP TABLE IF EXISTS {metrics};
 DROP TABLE IF EXISTS {statistics_progress};
 DROP TABLE IF EXISTS {spawn_statistics};
+DROP TABLE IF EXISTS {workflow_statistics};
 DROP TABLE IF EXISTS {statistics};
 DROP TABLE IF EXISTS {replays};
 DROP TABLE IF EXISTS {retention};

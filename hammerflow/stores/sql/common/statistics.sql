@@ -151,3 +151,64 @@ WHERE s.span = :span::integer
   AND s.begin < :high::bigint
   AND (:queue::bigint IS NULL OR s.queue_id = :queue::bigint)
 GROUP BY s.handler, length(s.handler), q.id, q.name
+
+-- Workflows that ended in a time, by the buckets of how long they took.
+-- name: workflow_statistics_ended
+SELECT kind, name, status, bucket, count(*), sum(took)
+FROM (SELECT kind, name, status, took, {bucket:took} AS bucket
+      FROM (SELECT kind, name, status, {age:created_at} - {age:ended_at} AS took
+            FROM {workflows}
+            WHERE ended_at >= :low::timestamptz
+              AND ended_at < :high::timestamptz) a) b
+GROUP BY kind, name, length(name), status, bucket
+
+-- name: workflow_statistics_ended_count
+SELECT count(*)
+FROM {workflows}
+WHERE ended_at >= :low::timestamptz
+  AND ended_at < :high::timestamptz
+
+-- name: workflow_statistics_total
+SELECT COALESCE(sum(runs), 0)
+FROM {workflow_statistics}
+WHERE span = :span::integer
+  AND begin = :begin::bigint
+
+-- name: workflow_statistics_insert
+INSERT INTO {workflow_statistics} (span, begin, kind, name, state, runs, seconds, times)
+VALUES (:span::integer, :begin::bigint, :kind::text, :name::text, :state::smallint, :runs::bigint, :seconds::float8, :times::bytea)
+
+-- name: workflow_statistics_delete
+DELETE FROM {workflow_statistics}
+WHERE span = :span::integer
+  AND begin >= :low::bigint
+  AND begin < :high::bigint
+
+-- name: workflow_statistics_rows
+SELECT begin, kind, name, state, runs, seconds, times
+FROM {workflow_statistics}
+WHERE span = :span::integer
+  AND begin >= :low::bigint
+  AND begin < :high::bigint
+  AND (:name::text IS NULL OR name = :name::text)
+ORDER BY begin
+
+-- Of the last runs that ended, those of one name; a bounded number of them is read.
+-- name: workflow_runs_of_name
+SELECT a.id
+FROM
+  (SELECT id, name, ended_at FROM {workflows}
+   WHERE ended_at >= :low::timestamptz ORDER BY ended_at DESC LIMIT :scanned::bigint) a
+WHERE a.name = :name::text
+ORDER BY a.ended_at DESC
+LIMIT :n::bigint
+
+-- How long the nodes of some workflows ran that have names, of a bounded number of members.
+-- name: workflow_node_times
+SELECT name, count(*), sum({age:started_at} - {age:finished_at})
+FROM
+  (SELECT a.name, d.started_at, d.finished_at
+   FROM (SELECT job_id, name FROM {nodes} WHERE workflow_id IN (:ids*uuid) LIMIT :scanned::bigint) a
+   JOIN {done} d ON d.job_id = a.job_id
+   WHERE a.name IS NOT NULL AND d.started_at IS NOT NULL) b
+GROUP BY name, length(name)

@@ -1,6 +1,6 @@
 // Workflows: list with status, kind and age.
 import { useRead } from "../lib/api.js";
-import { duration, shortId } from "../lib/format.js";
+import { duration, percent, shortId } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { At, Empty, Export, Older, State, Table, Tabs, Trouble } from "../lib/parts.js";
 import { link, useParams } from "../lib/route.js";
@@ -13,10 +13,12 @@ export default function Workflows() {
   const [params, change] = useParams();
   const { data, problem } = useRead("/api/workflows", { ...params, limit: 50 });
   const { before, ...kept } = params;
+  const { data: stats } = useRead("/api/workflow-stats", { hours: 24 }, 30);
   const rows = useRows(data?.items.map((flow) => flow.id) ?? [], { open: (id) => link(`/workflows/${id}`) });
   return html`<div class="head"><h1>Workflows</h1><span class="fill"></span>${data?.items.length ? html`<${Export} path="/api/workflows" params=${params} name="workflows" />` : ""}<label class="dim">kind <select value=${params.kind ?? ""} onChange=${(event) => change({ kind: event.target.value || null })}>${KINDS.map((kind) => html`<option value=${kind}>${kind || "all"}</option>`)}</select></label></div>
 <${Tabs} name="status" path="/workflows" params=${kept} chosen=${params.status ?? ""} items=${[["", "all"], ...STATUSES.map((status) => [status, status])]} /><${Trouble} problem=${problem} />
 ${data && !data.items.length ? html`<${Empty}>${Object.keys(params).length ? "No workflow fits these filters." : html`There are no workflows yet: <code>Workflow("nightly")</code>, <code>chain(...)</code>, <code>group(...)</code> or <code>app.batch(...)</code> make them.`}<//>` : ""}
 ${data?.items.length ? html`<div class="card"><${Table} label="Workflows" columns=${[["status", "icon"], ["name"], ["kind"], ["id", "hide"], ["failures", "n"], ["started"], ["took", "n"], ["reason"]]}>${data.items.map((flow) => html`<tr ...${rowOf(rows, flow.id)}><td class="icon"><${State} state=${flow.status} /></td><td><a class="strong" href=${link(`/workflows/${flow.id}`)}>${flow.name}</a></td><td class="dim">${flow.kind}</td><td class="mono hide">${shortId(flow.id)}</td><td class="n ${flow.failures ? "bad" : ""}">${flow.failures || ""}</td><td><${At} at=${flow.created_at} /></td><td class="n">${flow.created_at ? duration((Date.parse(flow.ended_at ?? new Date()) - Date.parse(flow.created_at)) / 1000) : ""}</td><td class="clip" title=${flow.reason ?? ""}>${flow.reason ?? ""}</td></tr>`)}<//></div>` : ""}
-<${Older} next=${data?.next} first=${!before} onNext=${() => change({ before: data.next })} onFirst=${() => change({ before: null })} />`;
+<${Older} next=${data?.next} first=${!before} onNext=${() => change({ before: data.next })} onFirst=${() => change({ before: null })} />
+${stats?.items.length ? html`<h2>Runs that ended within a day</h2><div class="card"><${Table} label="Runs that ended within a day" columns=${[["name"], ["kind"], ["completed", "n"], ["failed", "n"], ["cancelled", "n"], ["success", "n"], ["took p50", "n"], ["p95", "n"], ["slowest node"]]}>${stats.items.slice(0, 50).map((one) => html`<tr><td>${one.name || "(others)"}</td><td class="dim">${one.kind}</td><td class="n">${one.completed || ""}</td><td class="n ${one.failed ? "bad" : ""}">${one.failed || ""}</td><td class="n">${one.cancelled || ""}</td><td class="n">${one.success_ratio === null ? "" : percent(one.completed, one.completed + one.failed)}</td><td class="n">${duration(one.took_p50)}</td><td class="n">${duration(one.took_p95)}</td><td class="clip">${one.slowest_node ? `${one.slowest_node} (${duration(one.slowest_node_seconds)})` : ""}</td></tr>`)}<//></div>` : ""}`;
 }

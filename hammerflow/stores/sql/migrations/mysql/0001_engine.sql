@@ -84,7 +84,7 @@ CREATE TABLE IF NOT EXISTS {workflows} (
   failures INTEGER NOT NULL, status SMALLINT NOT NULL, policy SMALLINT NOT NULL, collects SMALLINT NOT NULL,
   flags SMALLINT NOT NULL, kind VARCHAR(16) NOT NULL, name TEXT NOT NULL, options LONGTEXT, reason TEXT,
   health TEXT, KEY {prefix}workflows_parent (parent_id), KEY {prefix}workflows_deadline (deadline_at),
-  KEY {prefix}workflows_check (check_at)) {table};
+  KEY {prefix}workflows_check (check_at), KEY {prefix}workflows_ended (ended_at)) {table};
 CREATE TABLE IF NOT EXISTS {nodes} (
   workflow_id BINARY(16) NOT NULL, job_id BINARY(16) NOT NULL, position INTEGER, name TEXT,
   PRIMARY KEY (workflow_id, job_id)) {table};
@@ -122,6 +122,10 @@ CREATE TABLE IF NOT EXISTS {statistics} (
 CREATE TABLE IF NOT EXISTS {spawn_statistics} (
   span INTEGER NOT NULL, begin BIGINT NOT NULL, handler LONGTEXT NOT NULL, queue_id BIGINT, operations BIGINT NOT NULL, failures BIGINT NOT NULL,
   requested BIGINT NOT NULL, children BIGINT NOT NULL, most BIGINT NOT NULL, seconds DOUBLE NOT NULL, longest DOUBLE NOT NULL, INDEX {prefix}spawn_statistics_time (span, begin)) {table};
+-- The same of workflows, by kind and name; state is one of WorkflowState.
+CREATE TABLE IF NOT EXISTS {workflow_statistics} (
+  span INTEGER NOT NULL, begin BIGINT NOT NULL, kind VARCHAR(16) NOT NULL, name TEXT NOT NULL, state SMALLINT NOT NULL,
+  runs BIGINT NOT NULL, seconds DOUBLE NOT NULL, times LONGBLOB NOT NULL, INDEX {prefix}workflow_statistics_time (span, begin)) {table};
 CREATE TABLE IF NOT EXISTS {statistics_progress} (id SMALLINT PRIMARY KEY, due_at DATETIME(6) NOT NULL,
   counted_to BIGINT NOT NULL, final_to BIGINT NOT NULL) {table};
 CREATE TABLE IF NOT EXISTS {metrics} (id SMALLINT PRIMARY KEY, holder BIGINT, until DOUBLE NOT NULL, counted_to BIGINT NOT NULL,

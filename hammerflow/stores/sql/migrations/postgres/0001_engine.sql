@@ -91,6 +91,7 @@ CREATE TABLE {workflows} (
 CREATE INDEX {prefix}workflows_parent ON {workflows} (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX {prefix}workflows_deadline ON {workflows} (deadline_at) WHERE deadline_at IS NOT NULL;
 CREATE INDEX {prefix}workflows_check ON {workflows} (check_at) WHERE check_at IS NOT NULL;
+CREATE INDEX {prefix}workflows_ended ON {workflows} (ended_at) WHERE ended_at IS NOT NULL;
 CREATE TABLE {nodes} (workflow_id uuid NOT NULL, job_id uuid NOT NULL, position integer, name text,
   PRIMARY KEY (workflow_id, job_id));
 -- Counters that belong to no job: of the end of a workflow, and of a spawner whose dependents wait for its children.
@@ -137,6 +138,11 @@ CREATE TABLE {spawn_statistics} (
   span integer NOT NULL, begin bigint NOT NULL, handler text NOT NULL, queue_id bigint, operations bigint NOT NULL, failures bigint NOT NULL,
   requested bigint NOT NULL, children bigint NOT NULL, most bigint NOT NULL, seconds float8 NOT NULL, longest float8 NOT NULL);
 CREATE INDEX {prefix}spawn_statistics_time ON {spawn_statistics} (span, begin);
+-- The same of workflows, by kind and name; state is one of WorkflowState.
+CREATE TABLE {workflow_statistics} (
+  span integer NOT NULL, begin bigint NOT NULL, kind text NOT NULL, name text NOT NULL, state smallint NOT NULL,
+  runs bigint NOT NULL, seconds float8 NOT NULL, times bytea NOT NULL);
+CREATE INDEX {prefix}workflow_statistics_time ON {workflow_statistics} (span, begin);
 CREATE TABLE {statistics_progress} (id smallint PRIMARY KEY, due_at timestamptz NOT NULL, counted_to bigint NOT NULL,
   final_to bigint NOT NULL) WITH (fillfactor = 50);
 CREATE TABLE {metrics} (id smallint PRIMARY KEY, holder bigint, until float8 NOT NULL, counted_to bigint NOT NULL,

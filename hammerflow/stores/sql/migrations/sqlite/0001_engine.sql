@@ -88,6 +88,7 @@ CREATE TABLE IF NOT EXISTS {workflows} (
 CREATE INDEX IF NOT EXISTS {prefix}workflows_parent ON {workflows} (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {prefix}workflows_deadline ON {workflows} (deadline_at) WHERE deadline_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {prefix}workflows_check ON {workflows} (check_at) WHERE check_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS {prefix}workflows_ended ON {workflows} (ended_at) WHERE ended_at IS NOT NULL;
 CREATE TABLE IF NOT EXISTS {nodes} (
   workflow_id BLOB NOT NULL, job_id BLOB NOT NULL, position INTEGER, name TEXT,
   PRIMARY KEY (workflow_id, job_id)) WITHOUT ROWID;
@@ -128,6 +129,11 @@ CREATE TABLE IF NOT EXISTS {spawn_statistics} (
   span INTEGER NOT NULL, begin INTEGER NOT NULL, handler TEXT NOT NULL, queue_id INTEGER, operations INTEGER NOT NULL, failures INTEGER NOT NULL,
   requested INTEGER NOT NULL, children INTEGER NOT NULL, most INTEGER NOT NULL, seconds REAL NOT NULL, longest REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS {prefix}spawn_statistics_time ON {spawn_statistics} (span, begin);
+-- The same of workflows, by kind and name; state is one of WorkflowState.
+CREATE TABLE IF NOT EXISTS {workflow_statistics} (
+  span INTEGER NOT NULL, begin INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, state INTEGER NOT NULL,
+  runs INTEGER NOT NULL, seconds REAL NOT NULL, times BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS {prefix}workflow_statistics_time ON {workflow_statistics} (span, begin);
 CREATE TABLE IF NOT EXISTS {statistics_progress} (
   id INTEGER PRIMARY KEY, due_at REAL NOT NULL, counted_to INTEGER NOT NULL, final_to INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS {metrics} (id INTEGER PRIMARY KEY, holder INTEGER, until REAL NOT NULL, counted_to INTEGER NOT NULL,
