@@ -109,7 +109,7 @@ SETTINGS = OptionTable((
         "database", ValueCheck("str", _URL.wanted, _database),
         '"sqlite:///hammerflow.db"',
         "URL of the database: sqlite:///file.db, postgresql://... or mysql://...; a relative path "
-        "is resolved once, when the app is made.",
+        "is resolved once, when the app is created.",
     ),
     Option(
         "redis", ValueCheck("str", "a URL that begins with redis://, rediss:// or unix://", _redis),
@@ -133,19 +133,19 @@ SETTINGS = OptionTable((
     ),
     Option(
         "lease", _SECONDS, "30",
-        "Time without a heartbeat until other workers take over the jobs.",
+        "Time without a heartbeat after which other workers take over the jobs.",
     ),
     Option("sweep", _SECONDS, "5", "Time between two searches for workers without a heartbeat."),
     Option("poll", _SECONDS, "1", "Time between two polls of the database while no ring arrives."),
     Option(
         "priorities", PRIORITIES, '"strict"',
-        "Whether workers start the jobs of the best priority first (strict), or give each priority "
+        "Whether workers start jobs of the highest priority first (strict), or give each priority "
         "a share of the starts (weighted: 20, 10, 5, 2 and 1 of 38).",
     ),
     Option(
         "aging", AGING, "None",
-        "With strict priorities: time after which a ready job counts as of the next better "
-        "priority, again and again.",
+        "With strict priorities: each time a ready job has waited this long, it counts as one "
+        "priority higher.",
     ),
     Option(
         "serializer", choice("msgpack", "json"), '"msgpack"',
@@ -174,7 +174,7 @@ SETTINGS = OptionTable((
     ),
     Option(
         "archive_ttl", expiry(), "None",
-        "How long the archive keeps a job after its end; never, or None, until someone purges it.",
+        "How long the archive keeps a job after its end; with never or None, until it is purged.",
     ),
     Option(
         "statistics", FLAG, "True",
@@ -182,33 +182,33 @@ SETTINGS = OptionTable((
     ),
     Option(
         "tracing", FLAG, "False",
-        "Whether calls and runs of jobs are spans of OpenTelemetry; needs the extra opentelemetry.",
+        "Whether calls and runs of jobs are OpenTelemetry spans; needs the extra opentelemetry.",
     ),
     Option(
         "alerts", FLAG, "False",
-        "Whether workers evaluate the alert rules even if nobody is told: without it they do so "
-        "only where a target is named or a sink wants events of alerts.",
+        "Whether workers always evaluate the alert rules: without it they do so only if there is "
+        "an alert target or a sink subscribes to events of alerts.",
     ),
     Option(
         "event_retention", _SECONDS, "259200",
-        "How long the log keeps an event that all sinks have got; one that a sink has not got yet "
-        "is kept for a week at least.",
+        "How long the log keeps an event that all sinks have received; other events are kept for "
+        "at least a week.",
     ),
     Option(
         "webhook_allow_networks", _NETWORKS, "()",
-        "Networks, such as 10.2.0.0/16, to which webhooks may go though they are not public; HTTP "
-        "sinks and alert targets that no code declares likewise.",
+        "Non-public networks, such as 10.2.0.0/16, that webhooks may reach, and also HTTP sinks "
+        "and alert targets that are not declared in code.",
     ),
     Option(
         "sink_environment", VARIABLES, "()",
-        "Environment variables that sinks, webhooks and alert targets may name as `${NAME}` though "
-        "no code declares them. They may name those that begin with `HAMMERFLOW_SINK_`, too.",
+        "Environment variables that sinks, webhooks and alert targets that are not declared in "
+        "code may name as `${NAME}`, in addition to those that begin with `HAMMERFLOW_SINK_`.",
     ),
     Option(
         "redact", PATTERNS, "names of secrets",
-        "Names of arguments, keys and fields whose values the web shows to nobody, in any case and "
-        "at any depth; `type:Card` hides all objects of a class. Replaces the list of those such "
-        "as `*password*`, `*secret*` and `*_token`.",
+        "Names of arguments, keys and fields whose values the web shows to nobody, in upper or "
+        "lower case and at any depth; `type:Card` hides all objects of a class. Replaces the "
+        "default list, which has `*password*`, `*secret*`, `*_token` and others.",
     ),
     Option(
         "connect_timeout", _SECONDS, "5", "Longest time to wait for a connection to the database."
@@ -219,24 +219,24 @@ SETTINGS = OptionTable((
     ),
     Option(
         "max_connections", whole(2, 10_000), "20",
-        "Maximum of connections to the database in one process; its threads share them.",
+        "Maximum number of database connections in one process; its threads share them.",
     ),
     Option(
         "pool_timeout", duration(most=1_000_000), "10",
-        "Longest time to wait for one of them to be free, and for a server that takes no more.",
+        "Longest wait for a free one of these, and for a server that accepts no more.",
     ),
     Option(
         "keep_logs", KEEP_LOGS, '"never"',
-        "Of which attempts the lines are kept with the job that its body logs: of none, of those "
-        "that fail (on_failure), or of all (always); a task may say otherwise.",
+        "Which attempts' log lines are kept with the job: never, on_failure (failed attempts) or "
+        "always; a task may say otherwise.",
     ),
     Option(
         "keep_logs_level", choice("debug", "info", "warning", "error"), '"info"',
-        "The least level of the lines that are kept; the worker's log level holds for them, too.",
+        "The lowest level of the lines that are kept; the worker's log level applies, too.",
     ),
     Option(
         "keep_logs_lines", whole(1, 10_000), "1000",
-        "Maximum of lines that are kept of an attempt: its first and its last ones, 256 KiB "
+        "Maximum number of lines kept per attempt: its first and its last ones, 256 KiB "
         "together.",
     ),
     Option(

@@ -37,25 +37,25 @@ _PERIOD = duration(zero=False)
 UNIQUE_OPTIONS = OptionTable((
     Option(
         "by", _BY, '("args",)',
-        "What must be equal: all arguments, those of these names, or what a function that takes "
-        "the arguments returns.",
+        "What must be equal: all arguments, the named ones, or the value of a function of the "
+        "arguments.",
     ),
     Option(
         "for_states", choice("until_done", "until_started"), '"until_done"',
-        "Until when a job is the only one: its end, or its first start.",
+        "How long a job holds its key: until its end, or until its first start.",
     ),
     Option(
         "within", _PERIOD, "None",
-        "How long a key is held at most; for throttle exactly, for debounce the delay of each "
-        "call.",
+        "Maximum time that a key is held; for throttle the exact time, for debounce the delay of "
+        "each call.",
     ),
     Option(
         "on_conflict", choice("reject", "return_existing", "replace", "debounce", "throttle"),
-        '"reject"', "What becomes of a second call.",
+        '"reject"', "What happens to a second call.",
     ),
     Option(
         "max_wait", _PERIOD, "None",
-        "For debounce: how long after the first call the job is due at the latest.",
+        "For debounce: the longest time after the first call until the job is due.",
     ),
 ))  # fmt: skip
 

@@ -50,24 +50,24 @@ SCHEDULE_OPTIONS = OptionTable((
     Option("tz", _ZONE, '"UTC"', "The time zone of a cron expression."),
     Option(
         "misfire", choice("skip", "once", "all"), '"once"',
-        "What becomes of ticks at which no worker lived: none runs, one job for all of them, or "
+        "What happens to ticks while no worker was alive: none runs, one job for all of them, or "
         "one for each.",
     ),
     Option(
-        "catch_up", duration(), "None", "How old a missed tick may be to run [default: one day "
+        "catch_up", duration(), "None", "Maximum age of a missed tick that runs [default: one day "
         'with misfire="all", else any age].',
     ),
     Option(
         "overlap", choice("allow", "skip", "queue_one", "cancel_old"), '"allow"',
-        "What a tick does while the run before it has not ended: start as well, nothing, start "
-        "after it (one at most), or cancel it.",
+        "What a tick does while the previous run has not ended: start as well, do nothing, start "
+        "after it (at most one waits), or cancel it.",
     ),
     Option(
         "jitter", duration(), "0",
-        "Start up to this much later; the delay of each tick follows from name and tick.",
+        "Start up to this much later; the delay is derived from the name and the tick.",
     ),
-    Option("start", _DATE, "None", "No tick before; without a time zone it is in that of tz."),
-    Option("end", _DATE, "None", "No tick after; likewise."),
+    Option("start", _DATE, "None", "No tick before this time; without a time zone, it is in tz."),
+    Option("end", _DATE, "None", "No tick after this time; likewise."),
     Option("paused", FLAG, "False", "Whether it begins paused."),
     Option(
         "after", NAME_CHECK, "None",

@@ -39,7 +39,7 @@ class NatsSink:
         ),
         Option(
             "subject", text(500, least=1), "(required)",
-            "The subject; a stream must exist that takes it. `{kind}` in it becomes the kind of "
+            "The subject; a stream must take it. `{kind}` in it becomes the kind of "
             "the event, such as job.failed.",
         ),
         Option("token", text(2_000, least=1), "None", "The token to log in with; never printed."),

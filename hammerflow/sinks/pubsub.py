@@ -37,7 +37,7 @@ class PubSubSink:
     OPTIONS = OptionTable((
         Option(
             "topic", text(1_000, least=1), "(required)",
-            "projects/PROJECT/topics/NAME. Credentials come from where Google's libraries look.",
+            "projects/PROJECT/topics/NAME. Google's libraries find the credentials.",
         ),
         Option(
             "endpoint", text(500, least=1), "None",

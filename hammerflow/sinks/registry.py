@@ -95,15 +95,15 @@ COMMON = OptionTable((
         "What is told of jobs besides: `args`, `result`. Left out by default: it leaves the "
         "database.",
     ),
-    Option("batch", whole(1, 5_000), "500", "Events that are sent together, at most."),
+    Option("batch", whole(1, 5_000), "500", "Maximum number of events that are sent together."),
     Option(
         "on_poison", choice("park", "stop"), '"park"',
-        "What becomes of an event that the sink refuses for good: `park` keeps it in a list and "
-        "goes on, `stop` stops the sink until somebody resumes it.",
+        "What happens to an event that the sink refuses for good: `park` keeps it in a list and "
+        "continues, `stop` stops the sink until somebody resumes it.",
     ),
     Option(
         "backoff", duration(zero=False, most=3_600), "60",
-        "Seconds between two tries, at most; they begin at half a second and double.",
+        "Maximum seconds between two attempts; they begin at half a second and double.",
     ),
 ))  # fmt: skip
 

@@ -110,9 +110,9 @@ class WebhookSink:
         ),
         Option(
             "secret", ValueCheck("str", "whsec_ or whsk_ and base64", _secret), "None",
-            "What its requests are signed with: a secret, or a private key (`whsk_...`, with the "
-            "extra webhooks); by default hammerflow makes a secret. Several, with commas between "
-            "them, sign all, as while they are exchanged.",
+            "Signs the requests: a secret, or a private key (`whsk_...`, with the extra webhooks); "
+            "by default hammerflow makes a secret. Several, separated by commas, all sign, for "
+            "rotation.",
         ),
         Option(
             "disable_failures", whole(1, 1_000_000), str(DISABLE_FAILURES),
@@ -120,7 +120,7 @@ class WebhookSink:
         ),
         Option(
             "disable_after", duration(most=365 * 86_400), f"{DISABLE_AFTER:g}",
-            "... once it has also had no success for so long.",
+            "... once it has also had no success for this long.",
         ),
     ))  # fmt: skip
     SECRETS = frozenset({"secret"})

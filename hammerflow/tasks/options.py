@@ -63,15 +63,15 @@ OPTIONS = OptionTable((
     _of_call("soft_timeout", "None"),
     _of_call("memory_limit", "None"),
     _of_call("cpu_limit", "None"),
-    Option("expires", duration(), "None", "Latest start, from now; then the job is cancelled."),
+    Option("expires", duration(), "None", "Latest start, from now; after it the job is cancelled."),
     _of_call("unique", "None"),
     _of_call("store_result", "True"),
     Option("result_ttl", duration(), "None", "How long an ended job's result is kept, "
         "and at least until its dependents have ended."),
     Option("retention", RETENTION, "the app's settings", "How long ended jobs are kept: for every "
         "end state, or a mapping from completed, failed, cancelled or skipped."),
-    Option("keep_logs", KEEP_LOGS, "the app's", "Of which attempts "
-        "the lines are kept with the job that its body logs: of none, of those that fail, of all."),
+    Option("keep_logs", KEEP_LOGS, "the app's", "Which attempts' "
+        "log lines are kept with the job: never, on_failure (failed attempts) or always."),
     Option("serializer", choice("msgpack", "json"), "the app's", "Encoding of the arguments."),
     Option(
         "check_arguments", FLAG, "True",
@@ -81,18 +81,18 @@ OPTIONS = OptionTable((
         "in_transaction", FLAG, "False",
         "Run the body inside the transaction that completes the job (current_job().connection).",
     ),
-    Option("rate_limit", RATE, "None", "How often jobs may start, over all workers: `100/m`."),
+    Option("rate_limit", RATE, "None", "How often jobs may start, across all workers: `100/m`."),
     Option(
-        "max_concurrency", whole(1, 1_000_000), "None", "How many may run at a time, over all "
+        "max_concurrency", whole(1, 1_000_000), "None", "How many may run at a time, across all "
         "workers.",
     ),
     Option(
-        "limit_key", LIMIT_KEY, "None", "Which calls share the two limits above: those for which "
-        "this gives the same, `\"{customer}\"`.",
+        "limit_key", LIMIT_KEY, "None", "Which calls share the two limits above: those with the "
+        "same value of this key, `\"{customer}\"`.",
     ),
     Option(
-        "fair_by", LIMIT_KEY, "None", "Who shares the workers: of each priority, those for whom "
-        "this gives different keys take turns, `\"tenant_id\"`.",
+        "fair_by", LIMIT_KEY, "None", "Who shares the workers: within a priority, jobs with "
+        "different values of this key take turns, `\"tenant_id\"`.",
     ),
 ))  # fmt: skip
 

@@ -93,14 +93,14 @@ WORKER_OPTIONS = OptionTable((
     ),
     Option(
         "child_cooldown", duration(most=1_000_000), "30",
-        "With a range of children: how long one is idle before it ends.",
+        "With a range of children: how long a child may be idle before it ends.",
     ),
     Option(
         "queues",
         ValueCheck("dict[str, int] | str", "queues with weights, like high:5,default:1", _queues),
         "all queues",
-        "The queues to serve, with weights from 1 to 1000: of high:5,default:1 five of six jobs "
-        "that are started are of high.",
+        "The queues to serve, with weights from 1 to 1000: with high:5,default:1, five of six "
+        "jobs that start are from high.",
     ),
     Option(
         "queue_caps",
@@ -108,7 +108,7 @@ WORKER_OPTIONS = OptionTable((
             "dict[str, int] | str", "queues with caps, like mail:2", partial(_queues, noun="cap")
         ),
         "none",
-        "How many jobs of a queue this worker holds at a time, at most, from 1 to 1000: mail:2.",
+        "Maximum number of jobs of a queue that this worker holds at a time, 1 to 1000: mail:2.",
     ),
     Option("async_slots", whole(1, 100_000), "100", "Async jobs that each child runs at once."),
     Option(
@@ -120,7 +120,7 @@ WORKER_OPTIONS = OptionTable((
     ),
     Option(
         "grace", duration(most=1_000_000), "30",
-        "Time that running jobs get to end after SIGTERM; then they go back to the queue.",
+        "Time that running jobs get to end after SIGTERM; after it they go back to the queue.",
     ),
     Option(
         "poll", number(0.01, 3_600), "the setting poll",
@@ -128,13 +128,13 @@ WORKER_OPTIONS = OptionTable((
     ),
     Option(
         "priorities", PRIORITIES, "the setting priorities",
-        "strict: the best priority first. weighted: from critical to background 20, 10, 5, 2 and 1 "
-        "of 38 jobs that are started.",
+        "strict: the highest priority first. weighted: from critical to background, 20, 10, 5, 2 "
+        "and 1 of 38 starts.",
     ),
     Option(
         "aging", AGING, "the setting aging",
-        "With strict priorities: time after which a ready job counts as of the next better "
-        "priority, again and again.",
+        "With strict priorities: each time a ready job has waited this long, it counts as one "
+        "priority higher.",
     ),
     Option(
         "import_timeout", duration(zero=False, most=86_400), "120",
@@ -142,7 +142,7 @@ WORKER_OPTIONS = OptionTable((
     ),
     Option(
         "wait_for_database", duration(most=1_000_000), "no limit; 0 for a SQLite file",
-        "Time to wait at the start for a database that does not answer; then the worker ends.",
+        "Time to wait at startup for a database that does not answer, before the worker ends.",
     ),
     Option(
         "health", LISTEN, "none",
@@ -156,11 +156,11 @@ WORKER_OPTIONS = OptionTable((
     Option("reload", FLAG, "False", "Replace the children when a source file changes."),
     Option(
         "until_empty", FLAG, "False",
-        "With burst: wait for jobs that are scheduled, run elsewhere or wait for others, too.",
+        "With burst: also wait for jobs that are scheduled, run elsewhere or wait for others.",
     ),
     Option(
         "log_format", choice("text", "json"), '"text"',
-        "Write the log as text or as one JSON object a line.",
+        "Write the log as text or as one JSON object per line.",
     ),
     Option(
         "log_level", choice("debug", "info", "warning", "error"), '"info"',
