@@ -18,6 +18,7 @@ from hammerflow.stores.transitions.schedule_order import (
     definition_of,
     lock_order,
     refuse_own_circle,
+    trouble_of,
 )
 from hammerflow.stores.transitions.schedule_parts import Made, parts_of
 from hammerflow.stores.transitions.schedule_ticks import (
@@ -337,8 +338,10 @@ class Schedules(Verbs):
             turns = dict(tx.rows("schedule_sets_of", app_id=app_id))
             known = list(turns)
             if known and known[0] == version:
-                return Declared(holds=True)
-            if version in known and is_live(known[0]):
+                held = {row[0] for row in tx.rows("schedules_of_app", app=app)}
+                if definitions.keys() <= held:
+                    return Declared(holds=True)
+            elif version in known and is_live(known[0]):
                 return Declared(holds=False)
             tx.run("schedule_set_drop", app_id=app_id, version=version)
             turn = max(turns.values(), default=0) + 1
@@ -410,7 +413,7 @@ class Schedules(Verbs):
         """Write a changed definition; its next tick stays if the times are the same."""
         if new.disabled_since is not None:
             new = new._replace(next_at=None, look_at=None)
-        elif (trouble := _unreadable(new)) and new.edited_at == old.edited_at:
+        elif (trouble := trouble_of(new)) and new.edited_at == old.edited_at:
             new = new._replace(next_at=None, look_at=None, trouble=trouble)  # one delays no other
         else:
             definition = new.definition
@@ -484,12 +487,3 @@ _MOVE = (
     "id", "next_at", "look_at", "trouble", "last_tick", "last_outcome", "last_run", "earlier_run",
     "missed",
 )  # fmt: skip
-
-
-def _unreadable(row: ScheduleRow) -> str | None:
-    """Why the definition of a schedule cannot be read, if it cannot."""
-    try:
-        row.definition  # noqa: B018 - it is read here
-    except ConfigError as error:
-        return storable(str(error))
-    return None

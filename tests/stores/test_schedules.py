@@ -425,6 +425,20 @@ def test_what_the_code_drops_is_disabled(beat: Beat) -> None:
     assert beat.schedules.list() == []
 
 
+def test_a_name_that_another_app_gives_up_is_free(beat: Beat) -> None:
+    """E4: for the code that has declared it in vain, which is the same at its next start."""
+    code = {"nightly": json.dumps(definition())}
+    declare = beat.schedules.declare
+    beat.declare(1, nightly=definition(task="u"))
+    assert declare("mail", 7, code, lambda _: False).foreign == ["nightly"]
+    assert declare("mail", 7, code, lambda _: False).foreign == ["nightly"]  # at each start
+    beat.declare(2)
+    assert declare("mail", 7, code, lambda _: False).changed == ["nightly"]
+    row = beat.schedules.get("nightly")
+    assert (row.app, row.disabled_since) == ("mail", None) and row.next_at is not None
+    assert declare("mail", 7, code, lambda _: False) == Declared(holds=True)
+
+
 def test_three_workers_declare_at_once(beat: Beat) -> None:
     stores = [beat.desk.another() for _ in range(3)]
     code = {f"s{n}": json.dumps(definition()) for n in range(20)}

@@ -9,8 +9,9 @@ from hammerflow.schedules.definition import Definition
 from hammerflow.schedules.order import circle_of, refuse_circle
 from hammerflow.stores.database import Tx
 from hammerflow.stores.transitions.schedule_ticks import ScheduleRow
+from hammerflow.text import storable
 
-__all__ = ["circles", "definition_of", "lock_order", "refuse_own_circle"]
+__all__ = ["circles", "definition_of", "lock_order", "refuse_own_circle", "trouble_of"]
 
 #: The row of ``schedule_sets`` that changes of the order lock; no app has this number.
 _ORDER = 0
@@ -41,6 +42,15 @@ def definition_of(row: ScheduleRow) -> Definition | None:
         return row.definition
     except ConfigError:
         return None
+
+
+def trouble_of(row: ScheduleRow) -> str | None:
+    """Why what holds cannot be read; None if it can."""
+    try:
+        row.definition  # noqa: B018 - it is read here
+    except ConfigError as error:
+        return storable(str(error))
+    return None
 
 
 def _order(rows: Sequence[ScheduleRow]) -> Mapping[str, str | None]:

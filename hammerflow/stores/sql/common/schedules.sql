@@ -164,6 +164,12 @@ WHERE app_id = :app_id::bigint
 {for_update}
 
 -- The version that was declared last comes first.
+-- name: schedules_of_app
+SELECT name
+FROM {schedules}
+WHERE app = :app::text
+  AND disabled_since IS NULL
+
 -- name: schedule_sets_of
 SELECT version, turn
 FROM {schedule_sets}
