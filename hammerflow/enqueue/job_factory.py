@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -242,12 +243,20 @@ class JobFactory:
                     f"{job.task}: a debounced call needs a delay: give within= to its UniqueKey, "
                     "or delay= to the call"
                 )
+        job = _not_after(job._replace(delay=delay), rule.max_wait)
         return job._replace(
             unique=rule.held(text),
             unique_key=None if rule.on_conflict == "throttle" else text,  # only time frees that
             flags=job.flags | RowFlags.FREED_AT_START if rule.frees_at_start else job.flags,
-            delay=delay,
         )
+
+
+def _not_after(job: NewJob, max_wait: float | None) -> NewJob:
+    """A call that is due ``max_wait`` seconds from now at the latest."""
+    eta = None if job.eta is None else job.eta.timestamp() - time.time()
+    if max_wait is None or (job.delay or eta or 0.0) <= max_wait:
+        return job
+    return job._replace(delay=max_wait, eta=None)
 
 
 def _fed(

@@ -374,6 +374,33 @@ def test_a_debounced_job_runs_after_the_last_call_with_its_arguments(app: Hammer
     assert last.get(timeout=0) == [7, 12, False]
 
 
+def test_no_time_of_a_call_debounces_for_longer_than_max_wait(app: Hammerflow) -> None:
+    rule = UniqueKey(by="customer", on_conflict="debounce", within=5, max_wait=10)
+    sync = declared(app, rule)
+
+    def far() -> Any:
+        return sync.options(eta=datetime.now(UTC) + timedelta(minutes=1))
+
+    plain, late = sync.options(delay=5), sync.options(delay=60)
+    for customer, (one, two) in enumerate(
+        [(late, None), (far(), None), (plain, late), (plain, far())]
+    ):
+        first = one.delay(customer)
+        if two is not None:
+            _shift_keys(app, 3)
+            assert not two.delay(customer, 2).is_new
+        due = first.job().run_at
+        assert due is not None
+        wanted = 10 if two is None else 7
+        assert due.timestamp() - app.store.clock() == pytest.approx(wanted, abs=1.5)
+    soon = datetime.now(UTC) + timedelta(seconds=3)
+    last = sync.options(eta=soon).delay(9)
+    assert last.job().run_at == soon
+    _shift_keys(app, 11)
+    far().delay(9)
+    assert last.job().state == "ready"
+
+
 def test_members_of_workflows_hold_keys_and_calls_that_take_results_have_none(
     app: Hammerflow,
 ) -> None:

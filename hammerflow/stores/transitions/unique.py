@@ -205,16 +205,21 @@ class _Conflicts:
                     f"move_{table}", id=holder.job_id, queue_id=row[1], priority_order=row[2]
                 )
             return
-        delay = job.delay
-        if delay is not None and holder.left is not None:
-            delay = max(0.0, min(delay, holder.left))
+        delay, eta = job.delay, None if job.eta is None else time(job.eta)
+        if holder.left is not None and self._is_later(job, holder.left):
+            delay, eta = max(0.0, holder.left), None
         lane = {"queue_id": old[1], "priority_order": old[2]} if table == "ready" else {}
         self._tx.run(f"drop_{table}", id=holder.job_id, **lane)
-        if delay or job.eta is not None:
-            eta = None if job.eta is None else time(job.eta)
+        if delay or eta is not None:
             self._tx.many("scheduled_insert", [scheduled_row(row[:6], "delay", delay, eta)])
         else:
             self._unit.make_ready([ReadyRow(*row[:6])])
+
+    def _is_later(self, job: NewJob, left: float) -> bool:
+        """Whether a call is due more than ``left`` seconds from now."""
+        if job.eta is None:
+            return (job.delay or 0.0) > left
+        return job.eta.timestamp() - float(self._tx.rows("clock")[0][0]) > left
 
     def _in_its_lane(self, job: NewJob, row: Row) -> Row:
         """The row of a holder in the lane of a later call, whose arguments may have other keys."""
