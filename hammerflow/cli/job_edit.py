@@ -32,8 +32,8 @@ _NOT_WHOLE = f"; counting stopped after {_COUNT_SECONDS:g} s, and --exact counts
 def edit(session: Session, job_id: str, args_text: str | None, kwargs_text: str | None) -> None:
     """Change the arguments of a job that is waiting, scheduled or parked, or did not complete.
 
-    They are checked like those of a new call. An option that is left out changes nothing. A unique
-    key does not change, even if it was made from the arguments.
+    They are checked like those of a new call. An option that is left out changes nothing. Keys
+    (unique, of limits and of turns) do not change, even if they were made from the arguments.
 
     \b
     Example:
