@@ -46,7 +46,7 @@ def decoded(backend: ResultBackend, value: bytes | None, job_id: Callable[[], by
 def decoded_results(backend: ResultBackend, ref: ResultRef) -> Iterator[Any]:
     """The results of a reference's jobs, in order; None for a job without one.
 
-    A job whose rows were deleted by hand has none, either; the log says so.
+    A job without rows has none, either; the log says so.
 
     Raises:
         NotDecodable: as :func:`decoded`.
@@ -64,8 +64,8 @@ def tell_deleted(backend: ResultBackend, job_ids: Sequence[bytes]) -> None:
     """Log which of these jobs have no result because somebody has deleted their rows."""
     if gone := backend.store.jobs.deleted(job_ids):
         log.error(
-            "the rows of %s whose results are taken here were deleted by hand, %s first: "
-            "None is passed for each; run hammerflow doctor",
+            "None is passed for the results of %s without rows, %s first: left out because of a "
+            "unique key, or deleted by hand; run hammerflow doctor",
             counted(len(gone), "job"), uuid.UUID(bytes=min(gone)),
         )  # fmt: skip
 

@@ -6,7 +6,6 @@ import json
 import logging
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -42,6 +41,7 @@ from hammerflow.stores.rows import JobLogRow
 from hammerflow.stores.transitions.cancel import cancel_jobs
 from hammerflow.stores.transitions.children import add_children
 from hammerflow.stores.transitions.dependents import DependencyResolver
+from hammerflow.stores.transitions.insert import LeftOut
 from hammerflow.stores.transitions.late_dependencies import Inserted, insert_calls
 from hammerflow.stores.transitions.rescue import release_unheld
 from hammerflow.stores.transitions.retry import retry_job
@@ -232,13 +232,13 @@ class Jobs(Verbs):
         )
 
     def insert_children(
-        self, chunks: Iterable[Sequence[NewJob]], settlement: Settlement, tx: Tx
+        self, chunks: Iterable[Sequence[NewJob]], job: Claimed, settlement: Settlement, tx: Tx
     ) -> None:
         """Insert the spooled children of a job that was settled in this transaction."""
         records = Records(self._names.outbox.current())
         unit = Unit(self._database, self._names, tx, settlement, records=records)
         resolver = DependencyResolver(unit)
-        left_out: Counter[bytes | None] = Counter()
+        left_out = LeftOut(job.lease)
         for chunk in chunks:
             self._names.ensure(chunk, tx)
             add_children(unit, resolver, chunk, left_out)

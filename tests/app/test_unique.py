@@ -22,6 +22,9 @@ from hammerflow import (
     Workflow,
     WorkflowInvalid,
     chain,
+    chord,
+    current_job,
+    group,
 )
 from hammerflow.errors import NotEncodable
 from hammerflow.testing import drain
@@ -433,6 +436,59 @@ def test_children_whose_key_is_held_are_left_out(app: Hammerflow) -> None:
     assert len(jobs) == 2
     assert held.state is JobState.SCHEDULED
     assert len(app.jobs(task="total", state=JobState.COMPLETED)) == 1
+
+
+def test_nothing_waits_for_a_child_that_was_left_out(app: Hammerflow) -> None:
+    """Neither siblings that depend on it, nor those behind it in the order of a batch_size, which
+    are as many at a time as ever, nor a canvas."""
+    sync = declared(app, UniqueKey())
+    held = sync.options(delay=3600).delay(0)
+
+    @app.task(name="end")
+    def end(*results: Any) -> None: ...
+
+    @app.spawner(name="in lanes", batch_size=2)
+    def in_lanes() -> Any:
+        for n in (0, 1, 2, 0, 3, 4, 5):
+            yield sync.s(n)
+
+    @app.spawner(name="in order", then=end.s())
+    def in_order() -> Any:
+        yield (missing := sync.s(0))
+        yield end.s().depends_on(missing)
+        yield sync.s(0) | group(end.si(), end.si())
+        yield chord([sync.s(0), end.si()], end.s())
+
+    lanes = in_lanes.delay()
+    drain(app, limit=1)
+    assert len(app.jobs(state=JobState.READY)) == 2
+    drain(app)
+    order = in_order.delay()
+    drain(app)
+    assert [job.id for job in app.jobs() if not job.state.is_final] == [held.id]
+    assert [str(each.status()) for each in app.workflows()] == ["completed"] * 2
+    runs = app.store.spawns.runs([lanes.id.bytes, order.id.bytes])
+    assert [run.spawned for run in runs.values()] == [5, 5]
+
+
+def test_a_replacement_does_not_wait_for_a_call_that_was_left_out(app: Hammerflow) -> None:
+    sync = declared(app, UniqueKey())
+    held = sync.options(delay=3600).delay(0)
+
+    @app.task(name="end")
+    def end(*results: Any) -> str:
+        return "end"
+
+    @app.task(name="swap")
+    def swap(how: int) -> None:
+        missing = sync.s(0)
+        calls = [missing | end.si(), group([missing, end.si(1)]), chord([missing], end.s())]
+        current_job().replace(calls[how])
+
+    results = [swap.delay(how) for how in range(3)]
+    drain(app)
+    assert [result.get(timeout=0) for result in results] == ["end", [None, "end"], "end"]
+    assert [job.id for job in app.jobs() if not job.state.is_final] == [held.id]
 
 
 def test_a_conflict_with_an_open_transaction_waits_for_its_end(app: Hammerflow) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import uuid
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -228,8 +229,12 @@ def test_a_workflow_sent_twice_is_two(app: Hammerflow, w: SimpleNamespace, seen:
     assert first.get(timeout=1) == second.get(timeout=1)
     held = Workflow("held").add(w.step.s("c").set(unique_key="k"))
     held.enqueue()
-    with pytest.raises(WorkflowInvalid, match="unique key 'k'"):
+    (holder,) = [job for job in app.jobs() if job.unique_key == "k"]
+    with pytest.raises(
+        WorkflowInvalid, match=f"'k' of a node is held by job {holder.id}"
+    ) as caught:
         held.enqueue()
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     step = w.step.s("d").set(unique_key="j")
     with pytest.raises(WorkflowInvalid, match="two nodes have the unique key 'j'"):
         Workflow("itself").add(step).then(step).enqueue()

@@ -41,4 +41,4 @@ def test_a_fan_in_is_told_of_members_that_were_deleted(
     assert result.get(timeout=5) == [1, None, 1]
     app.close()
     (line,) = (text for text in caplog.messages if "deleted by hand" in text)
-    assert line.startswith("the rows of 1 job whose results are taken here were deleted")
+    assert line.startswith("None is passed for the results of 1 job without rows, ")

@@ -11,7 +11,7 @@ from hammerflow.jobs.limit import order_of
 from hammerflow.jobs.outcome import Completed, Outcome, Replaced, Spawned
 from hammerflow.stores.rows import BarrierRow, ErrorRow, ReadyRow, WaitingRow, scheduled_row
 from hammerflow.stores.transitions.dependents import DependencyResolver
-from hammerflow.stores.transitions.insert import insert_children, insert_workflows
+from hammerflow.stores.transitions.insert import LeftOut, insert_children, insert_workflows
 from hammerflow.stores.transitions.late_dependencies import attach_jobs, count_ended
 from hammerflow.stores.transitions.unit import Unit
 
@@ -39,7 +39,7 @@ def write_children(
                 insert_workflows(unit, spawned.workflows)
             if not is_halted:
                 _hold_workflow(resolver, job, spawned)
-            add_children(unit, resolver, spawned.children, Counter())
+            add_children(unit, resolver, spawned.children, LeftOut(job.lease))
         elif type(outcome) is Replaced:
             _replace(unit, resolver, job, outcome)
     return waits_for_children
@@ -55,7 +55,7 @@ def add_children(
     unit: Unit,
     resolver: DependencyResolver,
     children: Sequence[NewJob],
-    left_out: Counter[bytes | None],
+    left_out: LeftOut,
 ) -> None:
     """Insert a chunk of children, and start those whose dependencies have ended already.
 
@@ -63,13 +63,15 @@ def add_children(
     """
     if not children:
         return
-    before = Counter(left_out)
-    children, ended = attach_jobs(unit, children)
+    before = Counter(left_out.counts)
+    children, ended = attach_jobs(unit, [left_out.known(child) for child in children])
     insert_children(unit, children, left_out)
     count_ended(unit, resolver, ended)
     barriers = {c.workflow_id for c in children} | {c.parent_id for c in children}
     resolver.lower_barriers({
-        id_: left_out[id_] - before[id_] for id_ in barriers if id_ and left_out[id_] > before[id_]
+        id_: more
+        for id_ in barriers
+        if id_ and (more := left_out.counts[id_] - before[id_]) > 0
     })  # fmt: skip
     workflow_ids = {c.workflow_id for c in children if c.workflow_id is not None}
     for workflow_id in sorted(workflow_ids):
@@ -96,9 +98,10 @@ def _replace(unit: Unit, resolver: DependencyResolver, job: Claimed, outcome: Re
         insert_workflows(unit, outcome.workflows)
     if call.flags:
         tx.run("job_mark_edges", id=job.id)
-    _place_call(unit, call, job.lease)
+    left_out = LeftOut(job.lease)
     if children:
-        insert_children(unit, children, Counter())
+        insert_children(unit, children, left_out)
+    _place_call(unit, left_out.without(call), job.lease)
     count_ended(unit, resolver, ended)
 
 

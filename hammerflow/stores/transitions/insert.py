@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from hammerflow.jobs.job import NewJob, NewWorkflow
+from hammerflow.jobs.job import ORDER, NewJob, NewWorkflow
 from hammerflow.stores.rows import (
     BarrierRow,
     ReadyRow,
@@ -21,7 +22,7 @@ from hammerflow.stores.transitions.batch_rates import write_rate
 from hammerflow.stores.transitions.unique import take_job_keys
 from hammerflow.stores.transitions.unit import Unit
 
-__all__ = ["insert_children", "insert_jobs", "insert_new", "insert_workflows"]
+__all__ = ["LeftOut", "insert_children", "insert_jobs", "insert_new", "insert_workflows"]
 
 
 def insert_jobs(
@@ -53,26 +54,68 @@ def insert_jobs(
     return [ids[job.id] for job in jobs], made
 
 
-def insert_children(
-    unit: Unit, children: Sequence[NewJob], left_out: Counter[bytes | None]
-) -> None:
+@dataclass(slots=True)
+class LeftOut:
+    """Children of a spawner whose unique key is taken, so that its holder does the work.
+
+    Attributes:
+        lease: under which the spawner has run.
+        counts: how many there are of each fan-in, workflow or spawner that waits for them.
+        before: for each of them the siblings that it would have come behind, in the order of a
+            ``batch_size`` alone: who comes behind it comes behind those.
+    """
+
+    lease: int
+    counts: Counter[bytes | None] = field(default_factory=Counter)
+    before: dict[bytes, list[tuple[bytes, int]]] = field(default_factory=dict)
+
+    def add(self, children: Sequence[NewJob]) -> None:
+        """Note children that are not inserted."""
+        self.counts.update(child.dependent_id for child in children)
+        for child in children:
+            edges = self._edges(child)
+            self.before[child.id] = [edge for edge in edges if edge[1] == ORDER]
+
+    def without(self, job: NewJob) -> NewJob:
+        """A job that waits for none of them."""
+        if job.pending is None:
+            return job
+        edges = self._edges(job)
+        more = len(edges) - len(job.after or ())
+        return job._replace(after=edges, pending=job.pending - self.counts[job.id] + more)
+
+    def known(self, job: NewJob) -> NewJob:
+        """A job that depends on none of them as on one that was inserted before."""
+        if not (job.depends and self.before):
+            return job
+        return job._replace(depends=[id_ for id_ in job.depends if id_ not in self.before])
+
+    def _edges(self, job: NewJob) -> list[tuple[bytes, int]]:
+        found: dict[bytes, int] = {}
+        for parent_id, kind in job.after or ():
+            for known_id, known_kind in self.before.get(parent_id, [(parent_id, kind)]):
+                found[known_id] = min(known_kind, found.get(known_id, known_kind))
+        return [*found.items()]
+
+
+def insert_children(unit: Unit, children: Sequence[NewJob], left_out: LeftOut) -> None:
     """Insert children of a spawner.
 
-    A child whose unique key is taken is left out, as its holder does the work: the fan-in, which
-    comes after it, waits for one less.
+    A child whose unique key is taken is left out, as its holder does the work: what comes after it,
+    as the fan-in does, does not wait for it.
 
     Args:
-        left_out: how many children of each fan-in were left out so far; updated here.
+        left_out: those that were left out so far; updated here.
     """
     new, holders = take_job_keys(unit, children)
-    left_out.update(child.dependent_id for child in children if child.id in holders)
-    children = new
-    if left_out:
-        children = [
-            child._replace(pending=child.pending - left_out[child.id]) if child.pending else child
-            for child in children
-        ]
-    insert_new(unit, children)
+    if holders:
+        missing = [child for child in children if child.id in holders]
+        left_out.add(missing)
+        for parent_id, n in Counter(child.parent_id for child in missing).items():
+            unit.tx.run("spawn_left_out", id=parent_id, lease=left_out.lease, n=n)
+    if left_out.before:
+        new = [left_out.without(child) for child in new]
+    insert_new(unit, new)
 
 
 def insert_new(unit: Unit, jobs: Sequence[NewJob], *, is_dated: bool = True) -> None:

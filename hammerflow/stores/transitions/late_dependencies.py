@@ -99,9 +99,7 @@ class MemberNotUnique(WorkflowInvalid):
         holder: its id.
     """
 
-    def __init__(self, message: str, holder: bytes) -> None:
-        super().__init__(message)
-        self.holder = holder
+    holder = b""
 
 
 def insert_calls(unit: Unit, jobs: Sequence[NewJob], *, check_ids: bool, refuse: bool) -> Inserted:
@@ -145,10 +143,12 @@ def _take_keys(unit: Unit, jobs: Sequence[NewJob]) -> None:
                 raise WorkflowInvalid(
                     f"two nodes have the unique key {key!r}: a workflow's node cannot be left out"
                 )
-            raise MemberNotUnique(
-                f"the unique key {key!r} of a node is held by another job: a workflow's node "
-                "cannot be left out", holders[job.id],
-            )  # fmt: skip
+            error = MemberNotUnique(
+                f"the unique key {key!r} of a node is held by job "
+                f"{uuid.UUID(bytes=holders[job.id])}: a workflow's node cannot be left out"
+            )
+            error.holder = holders[job.id]
+            raise error
 
 
 def mark_all(tx: Tx, ids: Sequence[bytes]) -> dict[bytes, DependencyOutcome | None]:

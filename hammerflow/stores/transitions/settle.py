@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ from hammerflow.stores.rows import (
 from hammerflow.stores.transitions.children import add_children, write_children
 from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd, release_keys
+from hammerflow.stores.transitions.insert import LeftOut
 from hammerflow.stores.transitions.unit import Unit
 from hammerflow.text import TRACE, storable
 
@@ -477,6 +478,6 @@ def settle_streaming(
     settlement = unit.settlement
     if job.id not in settlement.stale | settlement.earlier | settlement.stopped:
         resolver = DependencyResolver(unit)
-        left_out: Counter[bytes | None] = Counter()
+        left_out = LeftOut(job.lease)
         for chunk in chunks:
             add_children(unit, resolver, chunk, left_out)

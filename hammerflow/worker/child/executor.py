@@ -337,7 +337,7 @@ class Executor:
                     raise _RollBack(Released())  # settling it without what it wrote cancels it
                 buffer = execution.spawn_buffer
                 if buffer is not None and buffer.is_spooled:
-                    jobs.insert_children(buffer.chunks(), settlement, tx)
+                    jobs.insert_children(buffer.chunks(), execution.job, settlement, tx)
         except _RollBack as left:
             return left.outcome
         settlement.queues |= queues

@@ -146,6 +146,12 @@ FROM {spawns}
 WHERE parent_id = :id::uuid
   AND error IS NULL
 
+-- name: spawn_left_out
+UPDATE {spawns}
+SET spawned = spawned - :n::integer
+WHERE parent_id = :id::uuid
+  AND lease = :lease::integer
+
 -- name: spawns_insert
 INSERT INTO {spawns} (parent_id, lease, requested, spawned, started_at, ended_at, handler, operation_id,
                       metadata, error)
