@@ -1,4 +1,4 @@
-"""hammerflow: Python functions as durable background jobs on the SQL database you have."""
+"""hammerflow: Python functions as durable background jobs on the SQL database you already have."""
 
 from __future__ import annotations
 

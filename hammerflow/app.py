@@ -102,8 +102,8 @@ class Hammerflow:
         settings: any other setting.
 
     A setting that is not given here comes from the environment (``$HAMMERFLOW_DATABASE_URL``,
-    ``$HAMMERFLOW_LEASE`` ...), else from ``hammerflow.toml``, else it has its default. Nothing is
-    connected before the first job.
+    ``$HAMMERFLOW_LEASE`` ...), from ``hammerflow.toml``, or from its default, in that order. No
+    connection is opened before the first job.
 
     Raises:
         ConfigError: a setting is unknown or wrong; the message names it and its source.
@@ -292,7 +292,7 @@ class Hammerflow:
 
     @cached_property
     def schedules(self) -> ScheduleRegistry:
-        """What the code declares; workers make the rows of the database follow it."""
+        """The schedules that the code declares; workers copy them to the database."""
         from hammerflow.enqueue.schedule_registry import ScheduleRegistry  # imports croniter
 
         return ScheduleRegistry(self._factory)
@@ -333,8 +333,8 @@ class Hammerflow:
         """Name modules with tasks, which workers and commands import after the app's own module:
         ``app.autodiscover("shop.*.tasks")``. The setting ``include`` does the same.
 
-        Of a package its module ``tasks`` is imported, too, if there is one. Nothing is imported
-        now, so the modules may import the app.
+        If a package has a module ``tasks``, that is imported, too. Nothing is imported now, so the
+        modules may import the app.
 
         Args:
             modules: names; ``*`` matches any one part of a name.
@@ -382,7 +382,7 @@ class Hammerflow:
         """Write one signature, canvas, workflow or batch, in one transaction.
 
         Returns:
-            A Result; of a group a GroupResult, of a workflow a WorkflowResult, of a batch a
+            A Result; for a group a GroupResult, for a workflow a WorkflowResult, for a batch a
             BatchResult.
 
         Raises:
@@ -422,17 +422,17 @@ class Hammerflow:
 
     def transaction(self) -> TransactionBlock:
         """Open a transaction for a ``with`` block, or in a coroutine for an ``async with`` block:
-        everything enqueued inside and the block's own SQL commit together, or not at all. Inside
-        another one of the same app it joins that one.
+        everything enqueued inside and the block's own SQL commit together, or not at all. A block
+        inside another one of the same app joins it.
 
         In a coroutine, lock waits do not block the event loop, and a cancelled block is rolled
         back. Tasks that are started inside the block write in it until it ends.
 
         Raises:
-            StoreUnavailable: the database cannot be reached, or was lost during the commit: then
-                whether it took place is unknown.
-            HammerflowError: a plain ``with`` where an event loop runs, which it would stop; or a
-                statement inside has ended the transaction, or on PostgreSQL has failed.
+            StoreUnavailable: the database cannot be reached, or was lost during the commit, which
+                then may or may not have taken place.
+            HammerflowError: a plain ``with`` in a running event loop, which it would block; or a
+                statement inside has ended the transaction or, on PostgreSQL, has failed.
         """
         return self._enqueuer.block()
 
@@ -446,8 +446,8 @@ class Hammerflow:
                 over one of these. It is on the app's database, with a transaction open (or one that
                 its driver opens at the first statement).
 
-        Inside ``async with``, await the async forms, such as ``adelay()``. Workers hear of the jobs
-        at the end of the block; if the commit comes later, they find them within the poll interval.
+        Inside ``async with``, await the async forms, such as ``adelay()``. Workers are rung at the
+        end of the block; if the commit comes later, they find the jobs within the poll interval.
 
         Raises:
             ConfigError: a connection of another driver or kind, or in autocommit mode.

@@ -97,7 +97,7 @@ class JobContext:
 
     @property
     def idempotency_key(self) -> str:
-        """A text that is the same in each attempt of this job, for services that take such keys."""
+        """A string that is the same in every attempt of this job, for services with such keys."""
         return str(self.id)
 
     @property
@@ -129,8 +129,8 @@ class JobContext:
         return self._spawn(signature)
 
     def replace(self, canvas: Any) -> NoReturn:
-        """End this run and let a canvas provide the result of this job: whoever waits for this job
-        gets the result of the canvas. Never returns.
+        """End this run and let a canvas provide the result of this job: whoever waits for the job
+        gets the canvas's result. Never returns.
 
         Args:
             canvas: a signature, chain, group or chord.

@@ -54,8 +54,8 @@ __all__ = [
 
 
 class HammerflowError(Exception):
-    """Base of all errors of hammerflow. Raised itself where an operation does not fit the state of
-    a job or workflow, as a retry of a running job; the message names the state."""
+    """Base of all hammerflow errors. Raised directly if the state of a job or workflow does not
+    allow an operation, such as a retry of a running job; the message names the state."""
 
     def __reduce__(self) -> Any:
         """Pickle what it knows, whatever arguments its class takes."""
@@ -88,13 +88,13 @@ class SchemaMismatch(ConfigError):
 
 
 class StoreUnavailable(HammerflowError):
-    """The database cannot be reached, no longer answers, or does not do this now, after all
-    retries: it is read-only or full, a time-out ended the statement, another transaction holds the
-    locks, or a table or a right is missing. Whether a transaction that was committing at that
-    moment took place is unknown.
+    """After all retries the database cannot be reached, does not answer, or refuses the operation:
+    it is read-only or full, a timeout ended the statement, another transaction holds the locks, or
+    a table or privilege is missing. A transaction that was committing at that moment may or may
+    not have taken place.
 
     Attributes:
-        is_refusal: the database has answered, and has not done it.
+        is_refusal: the database answered, but refused the operation.
     """
 
     def __init__(self, text: str, *, is_refusal: bool = False) -> None:
@@ -201,8 +201,8 @@ class CpuLimitExceeded(HammerflowError):
 
 
 class WebhookInvalid(HammerflowError):
-    """A webhook that was received must not be believed: it is not signed, is signed with another
-    secret, was changed on its way, or is too old. Answer it with status 400 or 401."""
+    """A received webhook is not authentic: it is not signed, is signed with another secret, was
+    changed on the way, or is too old. Answer it with status 400 or 401."""
 
 
 class WorkflowInvalid(HammerflowError):

@@ -1,1 +1,1 @@
-"""Canvas: calls that are not made yet, and how they are combined."""
+"""Canvas: calls that have not been made yet, and how they are combined."""

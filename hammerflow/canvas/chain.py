@@ -26,8 +26,8 @@ __all__ = ["Canvas", "Chain", "Chord", "Group", "chain", "chord", "group"]
 
 
 class Canvas(Generic[R]):
-    """What can be composed and sent: a signature, a chain, a group or a chord. R is the type of its
-    result; ``Signature`` alone means any.
+    """Calls that can be composed and sent: a signature, chain, group or chord. R is the type of
+    the result; ``Signature`` alone means any.
 
     Attributes:
         submit: sends it; the ``enqueue`` of the app whose tasks made its signatures.
@@ -82,10 +82,10 @@ class Canvas(Generic[R]):
             kwargs: are added to the keyword arguments of its first tasks.
             countdown: seconds or timedelta from now until its first tasks may start.
             eta: aware datetime from which on its first tasks may start.
-            link: what is called with the result once it has completed.
-            link_error: what is called once it has failed.
-            options: those of :class:`CallOptions`. They replace those of a signature; in a chain,
-                group or chord they are defaults for tasks without such an option.
+            link: called with the result once it has completed.
+            link_error: called once it has failed.
+            options: those of :class:`CallOptions`. They replace a signature's own options; in a
+                chain, group or chord they are defaults for tasks that do not set the option.
         """
         owner = "apply_async()"
         sent = self.clone(ARGS(args, f"{owner}: args"), kwargs)
@@ -114,8 +114,8 @@ class Canvas(Generic[R]):
     def link_error(self, callback: C) -> C:
         """Call this on failure; returns the callback, as Celery does.
 
-        The callback gets ``(request, exception, traceback)`` if its function has room for three
-        more arguments, else the id of the job that failed, as text.
+        The callback gets ``(request, exception, traceback)`` if its function takes three more
+        arguments, else the id of the failed job as a string.
         """
         self.errbacks = (*self.errbacks, _checked(callback))
         return callback
@@ -291,8 +291,8 @@ def chain(tasks: Iterable[Canvas[Any]], /) -> Any: ...
 def chain(*tasks: Canvas | Iterable[Canvas]) -> Any:
     """Run calls one after the other: ``chain(a.s(1), b.s())`` is ``a.s(1) | b.s()``.
 
-    Each takes the result of the one before as first argument, unless it was made by ``si``. What
-    follows a group takes the list of its results.
+    Each takes the result of the one before as its first argument, unless it was made by ``si``. The
+    successor of a group takes the list of its results.
 
     Args:
         tasks: canvases, or one iterable of them.

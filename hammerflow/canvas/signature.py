@@ -24,8 +24,8 @@ class Signature(Canvas[R]):
     ``Signature`` alone means any.
 
     It is made by ``task.s(...)``, which takes the result of its predecessor as first argument, by
-    ``task.si(...)``, which does not, or by ``app.signature(name, args, kwargs)``. It keeps a copy
-    of arguments that can change, so a list or object can be used again for the next call. ``set``,
+    ``task.si(...)``, which does not, or by ``app.signature(name, args, kwargs)``. It copies mutable
+    arguments, so a list or object can be reused for the next call. ``set``,
     ``clone`` and ``|`` return copies; ``depends_on``, ``link`` and ``link_error`` change the
     signature itself.
 

@@ -41,7 +41,7 @@ class Backoff:
     Args:
         kind: which formula.
         first: seconds before the second attempt.
-        factor: of ``linear`` the seconds added each time, of ``exponential`` the multiplier.
+        factor: for ``linear`` the seconds added each time, for ``exponential`` the multiplier.
         max: the longest delay in seconds, jitter included.
         jitter: the share, 0 to 1, by which a delay is randomly shorter or longer.
 
@@ -84,7 +84,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class FunctionBackoff:
-    """A backoff of the user's own: a function from the number of an attempt to seconds.
+    """A user-defined backoff: a function from the number of an attempt to seconds.
 
     Args:
         fn: called in the process that ran the attempt. A job whose process died waits as

@@ -63,7 +63,7 @@ UNIQUE_OPTIONS = OptionTable((
 @documented(*UNIQUE_OPTIONS)
 @dataclass(frozen=True, slots=True)
 class UniqueKey:
-    """Lets a task have one job for the same work at a time; all options are keywords.
+    """Allows only one job at a time for the same work of a task; all options are keywords.
 
     Raises:
         ConfigError: a value is of another type or out of range, or two do not go together.

@@ -84,8 +84,8 @@ def resume(backend: PauseBackend, kind: PauseKind, name: str) -> bool:
 
 @documented(*PAUSE_OPTIONS)
 def pause_by_options(self: PauseBackend, /, **options: Unpack[PauseOptions]) -> None:
-    """Pause a queue, a task, or without either the whole app: every job on its database. Once this
-    returns, no worker claims such a job. Those that run go on, and new ones can be enqueued.
+    """Pause a queue, a task or, with neither, the whole app: every job in its database. Once this
+    returns, no worker claims such a job. Running jobs continue, and new ones can be enqueued.
 
     Raises:
         ConfigError: both a queue and a task are given.
@@ -98,8 +98,8 @@ def pause_by_options(self: PauseBackend, /, **options: Unpack[PauseOptions]) -> 
 
 @documented(*RESUME_OPTIONS)
 def resume_by_options(self: PauseBackend, /, **options: Unpack[ResumeOptions]) -> bool:
-    """End the pause of a queue, a task, or without either of the whole app; False if there was
-    none. Other pauses stay.
+    """End the pause of a queue, a task or, with neither, the whole app; False if there was none.
+    Other pauses stay.
 
     Raises:
         ConfigError: both a queue and a task are given.

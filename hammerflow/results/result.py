@@ -46,7 +46,7 @@ class Result(Generic[R]):
 
     @property
     def is_new(self) -> bool:
-        """Whether the call that returned this has written the job. False where it was there before:
+        """Whether the call that returned this wrote the job. False if the job already existed:
         another call's job has the unique key or the ``job_id``. Handles made by an id are new."""
         return self._is_new
 
@@ -70,7 +70,7 @@ class Result(Generic[R]):
         return job
 
     def logs(self, attempt: int | None = None) -> list[AttemptLog]:
-        """What the job has logged, by attempts, if its task keeps it (``keep_logs``).
+        """The lines that the job has logged, by attempt, if its task keeps them (``keep_logs``).
 
         An attempt that is running has none yet.
 
@@ -88,8 +88,8 @@ class Result(Generic[R]):
         return [*found]
 
     def explain(self) -> str:
-        """Why the job does not run and what would change that, in one sentence; or where it runs,
-        or how it has ended. It is decided by what the claims of workers ask for.
+        """One sentence that says why the job is not running and what would change that, or where it
+        is running, or how it ended. It checks what the claims of workers check.
 
         Raises:
             JobNotFound: no job has this id.
@@ -162,7 +162,7 @@ class Result(Generic[R]):
 
         Args:
             reason: why; kept in the database.
-            tree: also cancel what it has spawned, at any depth, and what it is spawning now. That
+            tree: also cancel everything it has spawned, at any depth, or is spawning now. That
                 takes many transactions: if it is interrupted, call it again.
 
         Returns:
@@ -190,8 +190,8 @@ class Result(Generic[R]):
         return state
 
     async def acancel(self, reason: str = "cancelled", *, tree: bool = False) -> JobState:
-        """:meth:`cancel` without blocking the event loop. If it is cancelled while it runs, the
-        rest is cancelled all the same."""
+        """:meth:`cancel` without blocking the event loop. If this call is itself cancelled, the
+        remaining jobs are still cancelled."""
         return await self._backend.async_calls.write(partial(self.cancel, reason, tree=tree))
 
     def retry(self) -> None:

@@ -128,7 +128,7 @@ class WorkflowResult:
         return self.row().state.status
 
     def stats(self) -> WorkflowStats:
-        """How many of its jobs are in which state, those of workflows inside it included."""
+        """How many of its jobs are in each state, including jobs of workflows inside it."""
         return stats_of(self._backend.store.workflows.counts(self._key))
 
     def wait(self, timeout: float | timedelta | None = None) -> WorkflowStatus:
@@ -192,7 +192,7 @@ class WorkflowResult:
         Args:
             node: only this node and the nodes skipped because of it.
             failed_only: must be true unless ``downstream`` is.
-            downstream: also run everything again that depends on them, completed or not (except
+            downstream: also rerun everything that depends on them, completed or not (except
                 spawners that have children).
             by: who asks, recorded with the jobs.
 

@@ -245,7 +245,7 @@ class Task(Generic[P, R]):
         self: Task[Concatenate[Any, Any, Any, Q], R], /, *args: Q.args, **kwargs: Q.kwargs
     ) -> Signature[R]: ...
     def s(self, /, *args: Any, **kwargs: Any) -> Signature[Any]:
-        """The call as data; in a chain or fan-in, results come before these arguments."""
+        """The call as data; in a chain or fan-in, results are passed before these arguments."""
         return Signature(self.name, args, kwargs, None, False, self.app.enqueue)
 
     def si(self, /, *args: P.args, **kwargs: P.kwargs) -> Signature[R]:

@@ -179,8 +179,9 @@ WORKER_OPTIONS = OptionTable((
 class WorkerOptions:
     """How one worker runs; durations in seconds.
 
-    The settings ``configure_logging`` and ``log_jobs`` count as well: the worker owns the root
-    logger if both say so, and logs each job if one does. See :mod:`hammerflow.worker.logs`.
+    The settings ``configure_logging`` and ``log_jobs`` also count: the worker owns the root logger
+    if both option and setting say so, and logs each job if either does. See
+    :mod:`hammerflow.worker.logs`.
 
     Raises:
         ConfigError: a value is of another type or out of range.

@@ -30,18 +30,18 @@ class Batch:
     Args:
         signatures: any number of calls; a list is copied, a generator is read once, when the batch
             is sent.
-        on_failure: what the failure of a call means. ``continue`` (default): the others run,
+        on_failure: what happens when a call fails. ``continue`` (default): the others run,
             ``then`` is skipped and the batch fails. ``fail_fast``: calls that have not started are
             cancelled and the batch fails. ``collect``: the others run, then ``then`` runs with
             None in place of the missing results, and the batch completes.
         then: runs after all calls, with the list of their results as first argument.
         name: shown in lists.
-        rate_limit: how often its calls may start, over all workers: ``100/m``, ``100/m burst 10``
-            (s, m, h or d). Not for calls of tasks that have a limit of their own.
+        rate_limit: how often its calls may start, across all workers: ``100/m``,
+            ``100/m burst 10`` (s, m, h or d). Not for calls of tasks that have their own limit.
         submit: sends it; the ``enqueue`` of its app.
 
     Raises:
-        ConfigError: ``on_failure`` or ``rate_limit`` is unfit, or ``then`` has links.
+        ConfigError: ``on_failure`` or ``rate_limit`` is invalid, or ``then`` has links.
         TypeError: ``then`` is not a signature.
     """
 

@@ -59,7 +59,7 @@ class WorkflowNode:
 
 @documented(*WORKFLOW_OPTIONS)
 class Workflow:
-    """Jobs that wait for each other: a directed acyclic graph of named nodes.
+    """Jobs that depend on each other: a directed acyclic graph of named nodes.
 
     ``Workflow("etl").add(extract.s()).then(transform.s()).then(load.s()).enqueue()``
 
