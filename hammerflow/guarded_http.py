@@ -28,6 +28,7 @@ __all__ = [
     "check_url",
     "guarded_connection",
     "is_of_cloud",
+    "local_address",
     "networks",
     "post",
     "refuse_cloud",
@@ -157,6 +158,24 @@ def check_url(url: str) -> GuardedUrl:
     is_tls = parts.scheme == "https"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return GuardedUrl(is_tls, host, port or (443 if is_tls else 80), path)
+
+
+def local_address(url: str, allow_networks: Sequence[str | IPNetwork]) -> str | None:
+    """The host of a URL, if it is an address, or localhost, to which :func:`post` sends nothing.
+
+    No name is resolved: that may take long, and another host may get another answer.
+    """
+    host = check_url(url).host
+    if host == "localhost" or host.endswith(".localhost"):
+        addresses = ["127.0.0.1", "::1"]
+    else:
+        addresses = [host]
+    allowed = networks(allow_networks)
+    try:
+        is_local = not any(_is_allowed(ipaddress.ip_address(each), allowed) for each in addresses)
+    except ValueError:  # a name
+        return None
+    return host if is_local else None
 
 
 def is_of_cloud(text: str) -> bool:

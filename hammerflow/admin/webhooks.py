@@ -13,8 +13,10 @@ from hammerflow.events.envelope import EVENT_TYPE, cloud_event, to_json
 from hammerflow.events.event import Event
 from hammerflow.events.filter import EventFilter
 from hammerflow.events.kinds import EventKind
+from hammerflow.guarded_http import local_address
 from hammerflow.jobs.job import NewJob
 from hammerflow.results.pauses import PauseBackend
+from hammerflow.settings import Settings
 from hammerflow.sinks.base import Refused
 from hammerflow.sinks.delivery import Delivery
 from hammerflow.sinks.reader import EventReader
@@ -25,8 +27,9 @@ from hammerflow.stores.webhooks import WEBHOOK_QUEUE, LoggedDelivery, Webhook
 from hammerflow.webhooks import is_private, new_key_pair, new_secret
 
 __all__ = [
-    "delivery_json", "events_again", "named_webhook_json", "put_webhook", "remove_webhook",
-    "replay_events", "rotate_secret", "try_webhook", "webhook_json", "webhooks_json",
+    "address_warning", "delivery_json", "events_again", "named_webhook_json", "put_webhook",
+    "remove_webhook", "replay_events", "rotate_secret", "try_webhook", "webhook_json",
+    "webhooks_json",
 ]  # fmt: skip
 
 #: Deliveries that a replay enqueues in one transaction.
@@ -105,6 +108,22 @@ def put_webhook(
         return changed, None
     store.webhooks.rotate(name, secret, overlap=0.0)
     return changed, shown
+
+
+def address_warning(url: str, settings: Settings) -> str | None:
+    """What to tell whoever adds an endpoint whose address is not public; None if nothing is wrong.
+
+    It is not refused: the workers that deliver may have other settings.
+    """
+    if "${" in url:  # the workers know the variable
+        return None
+    host = local_address(url, settings.webhook_allow_networks)
+    if host is None:
+        return None
+    return (
+        f"{host} is not on the public internet, so workers refuse to deliver there unless their "
+        "setting webhook_allow_networks has its network"
+    )
 
 
 def _secret_of(signature: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hammerflow.admin.webhooks import (
+    address_warning,
     events_again,
     named_webhook_json,
     put_webhook,
@@ -137,6 +138,8 @@ def add(
         found = named_webhook_json(store, name)
     done = "added" if secret is not None else "changed" if changed else "nothing changed"
     said = f"webhook {name}: {done}"
+    if warning := address_warning(config["url"], session.settings):
+        session.warn(warning)
     if secret is None:
         session.tell(found, said)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import random
+import re
 import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +42,8 @@ __all__ = [
     "message_id", "run_delivery",
 ]  # fmt: skip
 
+#: Who a URL logs in as.
+_USER = re.compile(r"//[^/@]*@")
 #: Seconds from a failed attempt to the next, as in the example of Standard Webhooks.
 _DELAYS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 _JITTER = 0.1
@@ -63,7 +66,11 @@ def _url(value: Any) -> str:
     try:
         check_url(text)
     except GuardedError as error:
-        raise Unfit(advice=str(error)) from None
+        shown = _USER.sub("//***@", text)
+        if not text.lower().startswith(("http://", "https://")):
+            raise Unfit(value=shown) from None
+        advice = str(error).replace("the URL", "it", 1)
+        raise Unfit(value=shown, advice=advice) from None
     return text
 
 

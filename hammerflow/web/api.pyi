@@ -1159,6 +1159,7 @@ class WebhookWithSecret(TypedDict):
     changed_by: str | None
     secret: str | None
     public_key: str | None
+    warning: str | None
 
 class WorkerList(TypedDict):
     items: list[WorkerRow]

@@ -24,6 +24,47 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     found.close()
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://10.0.0.7/x", "10.0.0.7 is not on the public internet, so workers refuse"),
+        ("http://localhost:9/x", "localhost is not on the public internet"),
+        ("http://[fd00::1]/x", "fd00::1 is not on"), ("https://ops.example/x", ""),
+        ("https://8.8.8.8/x", ""), ("http://127.0.0.1/x", ""),
+    ],
+)  # fmt: skip
+def test_who_adds_an_address_that_workers_refuse_is_told_at_once(
+    shop: Hammerflow, run: Run, monkeypatch: pytest.MonkeyPatch, url: str, says: str
+) -> None:
+    if "127" in url:
+        monkeypatch.setenv("HAMMERFLOW_WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8")
+    added = run("webhook", "add", "ops", url)
+    assert (added.code, says in added.err) == (0, True)
+    assert ("warning" in added.err) == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("ftp://a", "must be a URL of http or https, not 'ftp://a'\n"),
+        ("http://me:pass@a/", "not 'http://***@a/': it must not have a user or a password in it"),
+        ("http://a:0/", "it must have a host, and a port from 1 to 65535"),
+    ],
+)
+def test_a_wrong_url_is_refused_in_one_sentence(
+    shop: Hammerflow, run: Run, url: str, says: str
+) -> None:
+    refused = run("webhook", "add", "ops", url)
+    assert refused.code == 1 and says in refused.err and "pass@" not in refused.err
+
+
+def test_an_old_secret_is_told_of_while_it_signs(shop: Hammerflow, run: Run) -> None:
+    run("webhook", "add", "ops", "https://ops.example/x")
+    assert "old_secret_until" not in run("webhook", "show", "ops").out
+    run("webhook", "rotate", "ops")
+    assert "old_secret_until" in run("webhook", "show", "ops").out
+
+
 def test_a_webhook_from_add_to_remove(shop: Hammerflow, run: Run, endpoint: Endpoint) -> None:
     added = said(run, "--json", "webhook", "add", "ops", endpoint.url, "--kinds", "queue.*")
     secret = json.loads(added)["secret"]

@@ -529,7 +529,7 @@ def test_the_log_is_kept_for_a_week(
 
 
 def test_wrong_webhooks_are_refused_in_a_sentence(app: Hammerflow) -> None:
-    with pytest.raises(ConfigError, match="must begin with http"):
+    with pytest.raises(ConfigError, match="must be a URL of http or https"):
         app.webhook("ops", "ftp://ops.example/")
     with pytest.raises(ConfigError, match="whsec_") as caught:
         app.webhook("ops", "https://ops.example/", secret="hunter2")

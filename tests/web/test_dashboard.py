@@ -9,13 +9,15 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import itertools
 import json
+import logging
 import re
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,12 +27,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Mount
 
-from hammerflow import Hammerflow, Workflow
+from hammerflow import Hammerflow, Workflow, constant
 from hammerflow.admin.webhooks import put_webhook
 from hammerflow.events.filter import EventFilter
 from hammerflow.ids import first_id_at, name_id, new_id
 from hammerflow.jobs.job import NewJob
 from hammerflow.jobs.outcome import Cancelled, Completed, Failure, Retrying
+from hammerflow.results.waiting import announce
 from hammerflow.testing import drain
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
@@ -570,6 +573,139 @@ def test_the_attempts_of_a_job_are_a_timeline(stage: Stage, page: Page) -> None:
     expect(page.get_by_text("on worker 9")).to_have_count(2)
 
 
+def test_what_an_attempt_has_logged_is_read_where_it_is_opened(
+    stage: Stage, page: Page, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    @stage.app.task(name="logs.talks", max_attempts=2, backoff=constant(0), keep_logs="always")
+    def talks(word: str) -> None:
+        logging.getLogger("shop").info("<b>%s</b>", word)
+        logging.getLogger("shop").warning("password='hunter2'\n  indented")
+        raise ValueError(word)
+
+    job = talks.delay("first")
+    drain(stage.app)
+    page.goto(f"/jobs/{job.id}")
+    logs = page.locator("section").filter(has=page.get_by_role("heading", name="Logs"))
+    expect(logs.get_by_text("Attempt 2: 2 lines")).to_be_visible()
+    expect(logs.get_by_text("<b>first</b>")).to_have_count(1)  # that of the last attempt
+    expect(logs.locator(".log-warning")).to_contain_text("indented")
+    expect(logs).not_to_contain_text("hunter2")
+    logs.get_by_text("Attempt 1: 2 lines").click()
+    expect(logs.get_by_text("<b>first</b>")).to_have_count(2)
+    settled(page)
+    assert grave_faults(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert grave_faults(page) == []
+    with visit(stage.browser, stage.address, Role.OPERATE) as other:
+        other.goto(f"/jobs/{job.id}")
+        expect(other.get_by_text("so you may not see these lines")).to_be_visible()
+        expect(other.get_by_text("<b>first</b>")).to_have_count(0)
+
+
+def test_a_spawn_tree_is_opened_a_level_at_a_time(stage: Stage, page: Page) -> None:
+    app = stage.app
+    leaf = app.task(name="tree.leaf")(lambda n: None)
+
+    @app.spawner(name="tree.branch")
+    def branch(count: int) -> Iterator[Any]:
+        for n in range(count):
+            yield leaf.s(n)
+
+    @app.spawner(name="tree.root")
+    def root() -> Iterator[Any]:
+        yield branch.s(60)
+        yield branch.s(1)
+
+    job = root.delay()
+    drain(app)
+    page.goto("/spawns")
+    page.goto(f"/spawns/{job.id}")
+    tree = page.get_by_role("tree", name="Spawn tree")
+    expect(tree.get_by_role("treeitem")).to_have_count(3)
+    expect(tree).to_contain_text("2 completed")
+    tree.get_by_role("button", name="Open").first.click()
+    expect(tree.get_by_role("link", name="tree.leaf")).to_have_count(50)
+    tree.get_by_role("button", name="more of 60").click()
+    expect(tree.get_by_role("link", name="tree.leaf")).to_have_count(60)
+    settled(page)
+    assert grave_faults(page) == []
+    tree.get_by_role("button", name="Fold").nth(1).click()
+    expect(tree.get_by_role("treeitem")).to_have_count(3)
+    tree.get_by_role("link", name="tree.branch").first.click()
+    expect(page.get_by_text("60 completed")).to_be_visible()
+    page.get_by_role("link", name="60 completed").click()
+    expect(page.get_by_text("It was itself spawned by")).to_be_visible()
+
+
+def test_a_running_workflow_is_followed(stage: Stage, page: Page) -> None:
+    """Its nodes change their colours, and nobody loads the page again."""
+    app, store = stage.app, stage.app.store
+    step = app.task(name="follow.step", queue="follow")(lambda n: None)
+    flow, names = Workflow("followed"), [f"step {n}" for n in range(4)]
+    for n, name in enumerate(names):
+        flow.add(step.s(n), name=name, after=names[max(0, n - 1) : n])
+    result = app.enqueue(flow)
+    page.goto(f"/workflows/{result.id}")
+    page.get_by_role("button", name="follow what runs").click()
+    expect(page.get_by_role("button", name="following what runs")).to_be_visible()
+
+    def shows(name: str, state: str) -> None:
+        box = page.get_by_label(f"{name}, {state}")
+        expect(box).to_be_visible()
+        wanted = page.evaluate(_COLOUR, state)
+        assert box.evaluate("box => getComputedStyle(box).color") == wanted
+
+    shows("step 0", "ready")
+    shows("step 1", "waiting")
+    page.evaluate("window.isSame = true")
+    for name, following in itertools.pairwise(names[:3]):
+        (job,) = store.jobs.claim(9, queue="follow", task_ids=[name_id("follow.step")], limit=1)
+        shows(name, "running")
+        settlement = store.jobs.settle(9, [(job, Completed(None))])
+        announce(app, settlement)
+        shows(name, "completed")
+        shows(following, "ready")
+    drain(app, queues=["follow"])
+    shows("step 3", "completed")
+    expect(page.get_by_text("4 of 4 jobs ended")).to_be_visible()
+    expect(page.get_by_text("completed after")).to_be_visible()
+    assert page.evaluate("window.isSame") is True
+
+
+#: The colour of a state as the browser resolves it.
+_COLOUR = """state => {
+    const probe = document.createElement("i");
+    probe.style.color = `var(--${state})`;
+    document.body.append(probe);
+    const found = getComputedStyle(probe).color;
+    probe.remove();
+    return found;
+}"""
+
+
+def test_charts_take_the_colours_of_the_theme_at_once(page: Page) -> None:
+    page.goto("/queues/default")
+    settled(page)
+    legends = page.locator(".u-legend .u-marker")
+    colours = "marks => marks.map(mark => mark.style.cssText).join()"
+    before = legends.evaluate_all(colours)
+    assert before
+    for change in (
+        lambda: page.get_by_title("Light, dark, or as the system says").click(),
+        lambda: page.evaluate("delete document.documentElement.dataset.theme"),
+        lambda: page.emulate_media(color_scheme="dark"),
+    ):
+        change()
+        page.wait_for_function(
+            f"before => ({colours})([...document.querySelectorAll('.u-legend .u-marker')])"
+            " !== before", arg=before,
+        )  # fmt: skip
+        before = legends.evaluate_all(colours)
+    expect(page.locator(".uplot")).to_have_count(2)
+
+
 def test_a_job_is_moved_to_another_queue(stage: Stage, page: Page) -> None:
     job = stage.app.task(name="moved.one", queue="slow")(_fail).delay("x")
     page.goto(f"/jobs/{job.id}")
@@ -616,6 +752,34 @@ def test_a_list_is_saved_with_its_filters_and_without_formulas(stage: Stage, pag
         page.get_by_role("button", name="Export CSV").click()
     (group,) = csv.DictReader(saving.value.path().read_text().splitlines())
     assert group["message"].startswith("'=cmd|")
+
+
+@pytest.mark.parametrize(
+    ("path", "column", "values"),
+    [
+        ("/queues", "name", {"default"}), ("/tasks", "name", {"shop.album", "shop.resize"}),
+        ("/schedules?task=saved.task", "name", {f"saved {n:03}" for n in range(120)}),
+        ("/events?kinds=job.cancelled", "kind", {"job.cancelled"}),
+    ],
+)  # fmt: skip
+def test_each_list_is_saved(
+    stage: Stage, page: Page, path: str, column: str, values: set[str]
+) -> None:
+    app, name = stage.app, path.strip("/").partition("?")[0]
+    if name == "schedules":
+        task = app.task(name="saved.task")(_fail)
+        for n in range(120):
+            when = app.schedules.definition(f"saved {n:03}", "@daily", task.s("x"), {})
+            app.store.schedules.create(f"saved {n:03}", when, by="test")
+    elif name == "events":
+        app.store.sinks.put("saved", "none", {}, EventFilter.of(kinds=["job.cancelled"]), by="test")
+        app.task(name="saved.cancelled")(_fail).apply_async(("x",), countdown=99).cancel()
+    page.goto(path)
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Export CSV").click()
+    assert saving.value.suggested_filename == f"{name}.csv"
+    rows = [*csv.DictReader(saving.value.path().read_text().splitlines())]
+    assert values <= {row[column] for row in rows} and len(rows) >= len(values)
 
 
 def test_events_are_shown_as_they_are_logged(stage: Stage, page: Page) -> None:

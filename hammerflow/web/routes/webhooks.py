@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from hammerflow.admin.webhooks import (
+    address_warning,
     delivery_json,
     events_again,
     named_webhook_json,
@@ -86,6 +87,7 @@ class WebhookWithSecret(WebhookShown, kw_only=True):
 
     secret: str | None = None
     public_key: str | None = None
+    warning: Annotated[str, Meta(description="Why workers may refuse to deliver.")] | None = None
 
 
 class WebhookList(msgspec.Struct):
@@ -173,6 +175,7 @@ def _put(call: ApiCall[Any, Any], name: str) -> WebhookWithSecret:
         signature=body.signature,
     )  # fmt: skip
     fields = _told(call, named_webhook_json(store, name))
+    fields["warning"] = address_warning(config["url"], call.backend.settings)
     return converted({**fields, **_shown(secret)}, WebhookWithSecret)
 
 

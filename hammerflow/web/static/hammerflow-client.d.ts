@@ -284,7 +284,7 @@ export type WebhookShown = { name: string; url: string | null; config: Record<st
 
 export type WebhookTested = { message: string; is_delivered: boolean; status: number | null; ms: number; error: string };
 
-export type WebhookWithSecret = { name: string; url: string | null; config: Record<string, any>; filters: Record<string, any>; app: string; state: string; sink_state: string; position: number; since: string; failures: number; waiting: number; success_at: string | null; disabled_at: string | null; probe_at: string | null; rest_until: string | null; reason: string; old_secret_until: string | null; delivered: number; failed: number; changed_by: string | null; secret?: string | null; public_key?: string | null };
+export type WebhookWithSecret = { name: string; url: string | null; config: Record<string, any>; filters: Record<string, any>; app: string; state: string; sink_state: string; position: number; since: string; failures: number; waiting: number; success_at: string | null; disabled_at: string | null; probe_at: string | null; rest_until: string | null; reason: string; old_secret_until: string | null; delivered: number; failed: number; changed_by: string | null; secret?: string | null; public_key?: string | null; warning?: string | null };
 
 export type WorkerList = { items: Array<WorkerRow> };
 

@@ -2,7 +2,7 @@
 
 -- name: webhooks_list
 SELECT s.name, s.config, s.filters, s.app, s.state, s.position, w.state, w.since, w.failures, w.success_at, w.disabled_at,
-       w.probe_at, w.rest_until, w.reason, w.old_until, w.delivered, w.failed, w.changed_by
+       w.probe_at, w.rest_until, w.reason, CASE WHEN w.old_until > {epoch} THEN w.old_until END, w.delivered, w.failed, w.changed_by
 FROM {sinks} s
 JOIN {webhooks} w ON w.name = s.name
 WHERE s.kind = 'webhook'

@@ -1,7 +1,7 @@
 // Charts over time, drawn by uPlot, which is loaded when the first one is shown.
 import { begun } from "./api.js";
 import { clockOf, count } from "./format.js";
-import { html, useEffect, useRef } from "./html.js";
+import { html, useEffect, useRef, useState } from "./html.js";
 
 let loading = null;
 function load() {
@@ -29,6 +29,23 @@ const WHOLE = [1, 2, 5].flatMap((step) => [...Array(9).keys()].map((power) => st
 const when = (at, times) => (times.at(-1) - times[0] > 2 * 86400 ? new Date(at * 1000).toLocaleDateString([], { day: "numeric", month: "short" }) : clockOf(new Date(at * 1000)));
 const pale = (text) => text.replace("rgb(", "rgba(").replace(")", ",.25)");
 
+/** A number that changes with the colours: by the page's switch, or as the system's theme does. */
+function useTheme() {
+  const [times, setTimes] = useState(0);
+  useEffect(() => {
+    const changed = () => setTimes((before) => before + 1);
+    const seen = new MutationObserver(changed);
+    const system = matchMedia("(prefers-color-scheme: dark)");
+    seen.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    system.addEventListener("change", changed);
+    return () => {
+      seen.disconnect();
+      system.removeEventListener("change", changed);
+    };
+  }, []);
+  return times;
+}
+
 /**
  * Stacked or single lines over time.
  *
@@ -38,6 +55,7 @@ const pale = (text) => text.replace("rgb(", "rgba(").replace(")", ",.25)");
 export function Chart({ times, series, height = 190, stacked = false, unit = String, onZoom, label }) {
   const box = useRef(null);
   const plot = useRef(null);
+  const theme = useTheme();
   const key = series.map((one) => one.name).join();
   const shown = () => {
     const values = series.map((one) => one.values);
@@ -68,7 +86,7 @@ export function Chart({ times, series, height = 190, stacked = false, unit = Str
       plot.current?.destroy();
       plot.current = null;
     };
-  }, [key]);
+  }, [key, theme]);
   useEffect(() => plot.current?.setData(shown()));
   return html`<div class="chart" ref=${box} role="img" aria-label=${label}></div>`;
 }

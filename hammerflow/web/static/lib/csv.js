@@ -4,6 +4,10 @@ import { count, counted } from "./format.js";
 import { say } from "./parts.js";
 
 const MOST = 50_000; // rows of one file
+const PAGE = 500;
+const WHOLE = ["/api/failures", "/api/queues"]; // lists without pages
+// How a list goes on: the name of the place where the next page begins, and where that is.
+const AHEAD = { "/api/schedules": ["after", (page) => page.next], "/api/events": ["after", (page) => (page.after < page.head ? page.after : null)] };
 const flat = (row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, value !== null && typeof value === "object" ? stringify(value) : value]));
 
 /** One cell: quoted where it must be, and never a formula for the program that opens the file. */
@@ -22,18 +26,25 @@ export function csv(rows) {
 /** Read all pages of a list, and hand them to the browser as a file. */
 export async function saveAll(path, params, name) {
   const rows = [];
-  let before = params.before;
+  const [mark, following] = AHEAD[path] ?? ["before", (page) => page.next];
+  let from = params[mark];
   try {
     for (;;) {
-      const page = await get(path, { ...params, before, limit: path === "/api/failures" || path === "/api/queues" ? undefined : 500 });
-      rows.push(...page.items.map(flat));
-      if (!page.next || rows.length >= MOST) break;
-      before = page.next;
+      const page = await get(path, { ...params, [mark]: from, limit: WHOLE.includes(path) ? undefined : PAGE });
+      rows.push(...page.items);
+      from = following(page);
+      if (!from || rows.length >= MOST) break;
       if (rows.length % 5000 < 500 && rows.length) say(`${count(rows.length)} rows so far.`);
     }
   } catch (problem) {
     return void say(problem.message, { fail: true });
   }
+  save(rows, name);
+}
+
+/** Hand rows to the browser as a file. */
+export function save(given, name) {
+  const rows = given.map(flat);
   if (!rows.length) return void say("There is nothing to export.");
   const anchor = document.createElement("a");
   anchor.href = URL.createObjectURL(new Blob([csv(rows)], { type: "text/csv" }));

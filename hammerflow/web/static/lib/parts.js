@@ -82,7 +82,7 @@ export function Copy({ text, children = "copy" }) {
 }
 
 /** Saves the rows of a list, with its filters, as CSV. */
-export const Export = ({ path, params = {}, name }) => html`<button class="btn" onClick=${() => import("./csv.js").then((csv) => csv.saveAll(path, params, name))}>Export CSV</button>`;
+export const Export = ({ path, params = {}, name, rows }) => html`<button class="btn" onClick=${() => import("./csv.js").then((csv) => (rows ? csv.save(rows, name) : csv.saveAll(path, params, name)))}>Export CSV</button>`;
 
 // Messages of what was done, with a way back where there is one.
 const toasts = { list: [], tell: () => {}, last: 0 };

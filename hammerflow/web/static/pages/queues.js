@@ -2,7 +2,7 @@
 import { send, useRead } from "../lib/api.js";
 import { count, duration, rate } from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { ask, At, Empty, Number, perform, State, Table, Tabs, Trouble } from "../lib/parts.js";
+import { ask, At, Empty, Export, Number, perform, State, Table, Tabs, Trouble } from "../lib/parts.js";
 import { link, useParams } from "../lib/route.js";
 import { rowOf, sorted, useRows, useSome } from "../lib/rows.js";
 
@@ -48,7 +48,7 @@ export default function Queues({ may }) {
   const tabs = Object.entries(TITLES).map(([kind, title]) => [kind, title, count(found.filter(KINDS[kind]).length)]).filter(([kind, , number]) => number !== "0" || kind === show || !kind);
   const rows = useRows(some.map((queue) => queue.name), { open: (name) => link(`/queues/${encodeURIComponent(name)}`) });
   const jobs = (queue, state) => html`<${Number} value=${queue[state]} atLeast=${queue.at_least.includes(state)} to=${link("/jobs", { queue: queue.name, state })} />`;
-  return html`<h1>Queues</h1><${Tabs} name="show" path="/queues" params=${{ find, sort: sort === "-oldest" ? "" : sort }} chosen=${show} items=${tabs} /><${Trouble} problem=${problem} />
+  return html`<div class="head"><h1>Queues</h1><span class="fill"></span>${data?.items.length ? html`<${Export} path="/api/queues" name="queues" />` : ""}</div><${Tabs} name="show" path="/queues" params=${{ find, sort: sort === "-oldest" ? "" : sort }} chosen=${show} items=${tabs} /><${Trouble} problem=${problem} />
 ${data && !data.items.length ? html`<${Empty}>A queue appears with its first job: <code>task.delay()</code><//>` : ""}
 ${data?.items.length > 10 ? html`<div class="chips"><input aria-label="Find a queue" placeholder="Find a queue" value=${find} onInput=${(event) => change({ find: event.target.value || null }, { replace: true })} /></div>` : ""}
 ${data?.items.length && !some.length ? html`<${Empty}>No queue fits.<//>` : ""}

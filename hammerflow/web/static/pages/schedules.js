@@ -2,7 +2,7 @@
 import { send, stringify, useRead } from "../lib/api.js";
 import { shortId } from "../lib/format.js";
 import { html, useState } from "../lib/html.js";
-import { ask, At, Card, Empty, perform, State, Table, Tabs, Trouble } from "../lib/parts.js";
+import { ask, At, Card, Empty, Export, perform, State, Table, Tabs, Trouble } from "../lib/parts.js";
 import { link, useParams } from "../lib/route.js";
 
 const LOOKS = { active: "scheduled", paused: "paused", disabled: "cancelled", over: "completed", aside: "parked" };
@@ -40,7 +40,7 @@ export default function Schedules({ may }) {
     if (!body.cron) delete body.tz;
     await perform(() => send("POST", "/api/schedules", body), (answer) => `${answer.name} is due ${answer.description}.`).then(reload);
   };
-  return html`<div class="head"><h1>Schedules</h1><span class="fill"></span>${may("operate") ? html`<button class="btn" onClick=${create}>Create a schedule</button>` : ""}</div>
+  return html`<div class="head"><h1>Schedules</h1><span class="fill"></span>${data?.items.length ? html`<${Export} path="/api/schedules" params=${{ state: filters.state, task: filters.task, queue: filters.queue }} name="schedules" />` : ""}${may("operate") ? html`<button class="btn" onClick=${create}>Create a schedule</button>` : ""}</div>
 <${Tabs} name="state" path="/schedules" params=${{ task: params.task, queue: params.queue }} chosen=${params.state ?? ""} items=${[["", "all"], ["active", "active"], ["paused", "paused"], ["disabled", "disabled"], ["over", "over"]]} /><${Trouble} problem=${problem} />
 ${show ? html`<${Shown} key=${show} name=${show} close=${() => change({ show: null })} />` : ""}
 ${data && !data.items.length ? html`<${Empty}>There are no schedules here. In the code: <code>@app.cron("0 2 * * *", tz="Europe/Berlin")</code>; from a shell: <code>hammerflow schedule create</code>.<//>` : ""}

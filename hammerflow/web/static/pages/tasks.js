@@ -2,7 +2,7 @@
 import { useRead } from "../lib/api.js";
 import { duration, percent } from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { Empty, Number, State, Table, Tabs, Trouble } from "../lib/parts.js";
+import { Empty, Export, Number, State, Table, Tabs, Trouble } from "../lib/parts.js";
 import { link, useParams } from "../lib/route.js";
 import { rowOf, sorted, useRows, useSome } from "../lib/rows.js";
 import { Figures, HOURS } from "./queue.js";
@@ -24,7 +24,7 @@ export default function Tasks({ may }) {
   };
   const [some, more] = useSome(sorted(found, sort, value));
   const rows = useRows(some.map((task) => task.name), { open: (name) => link("/jobs", { task: name }) });
-  return html`<h1>Tasks</h1><p class="sub">Counts and times of the chosen span; percentiles are right to within 9 %.</p><${Trouble} problem=${problem} />
+  return html`<div class="head"><h1>Tasks</h1><span class="fill"></span>${found.length ? html`<${Export} name="tasks" rows=${sorted(found, sort, value).map((task) => ({ ...task, ...told[task.name] }))} />` : ""}</div><p class="sub">Counts and times of the chosen span; percentiles are right to within 9 %.</p><${Trouble} problem=${problem} />
 <${Tabs} name="hours" path="/tasks" params=${{ find: params.find, task: params.task, sort: params.sort }} chosen=${hours} items=${HOURS} />
 ${params.task ? html`<div class="head"><h2>${params.task}</h2><a class="dim" href=${link("/jobs", { task: params.task })}>its jobs</a><button class="plain" onClick=${() => change({ task: null })}>close</button></div><${Figures} params=${{ task: params.task }} path="/tasks" span=${hours} /><div class="gap-top"></div>` : ""}
 <div class="chips"><input aria-label="Find a task" placeholder="Find a task" value=${params.find ?? ""} onInput=${(event) => change({ find: event.target.value || null }, { replace: true })} /></div>
