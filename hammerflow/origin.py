@@ -127,8 +127,7 @@ def import_path(thing: Any) -> str:
     file = names.get("__file__")
     if not isinstance(file, str) or file == "<stdin>" or _is_typed(_innermost(thing)):
         raise ConfigError(
-            "no worker can import what is defined at a prompt, in a notebook or by python -c: "
-            "move it to a module"
+            "no worker can import code from a prompt, a notebook or python -c: move it to a module"
         )
     started = getattr(names.get("__spec__"), "name", None) if module in STARTED else None
     return started if started not in (None, *STARTED) else _path_of_file(Path(_real(file)))

@@ -61,7 +61,7 @@ def _ask(address: str, path: str, timeout: float) -> dict[str, Any]:
         pass
     finally:
         connection.close()
-    raise HammerflowError(f"what answers on {address} is not a worker")
+    raise HammerflowError(f"the server on {address} is not a hammerflow worker")
 
 
 def _of_all(session: Session) -> int:

@@ -85,7 +85,7 @@ def _ask(address: str, timeout: float) -> str:
         connection.close()
     if answer.status != http.HTTPStatus.OK or "hammerflow_" not in text:
         raise HammerflowError(
-            f"what answers on {address} has no metrics of hammerflow: give the HOST:PORT of a "
+            f"the server on {address} has no hammerflow metrics: give the HOST:PORT of a "
             "worker's --metrics"
         )
     return text

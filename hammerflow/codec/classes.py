@@ -107,7 +107,7 @@ def _name(cls: type[enum.Enum], member: enum.Enum) -> str:
     name = member._name_  # what member.name returns, without its descriptor
     if cls._member_map_.get(name) is not member:  # _missing_ may make any object
         raise EncodeError(
-            f"this {full_name(cls)} is none of the members that the class lists: pass its value"
+            f"this {full_name(cls)} is not a listed member of its class: pass its value"
         )
     return name
 

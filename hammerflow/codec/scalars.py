@@ -99,7 +99,7 @@ def _moment_reader(kind: type[datetime | time]) -> Callable[[str], datetime | ti
 def _zone_text(zone: ZoneInfo) -> str:
     key = zone.key
     if key is None or not _ZONE_KEY.fullmatch(key):
-        raise EncodeError(f"a time zone with the key {short(key)} cannot be found again by its key")
+        raise EncodeError(f"a time zone with the key {short(key)} cannot be looked up by its key")
     return key
 
 

@@ -189,7 +189,7 @@ class Delivery:
         """Stay where the other side has lost what it had acknowledged, to whatever process."""
         if last < hold.delivered:
             raise SinkError(
-                f"it has lost the events from {last + 1} to {hold.delivered}: send them again by "
+                f"it has lost the events from {last + 1} to {hold.delivered}: send them again with "
                 f"hammerflow sink rewind {hold.name} --to-position {last}"
             )
 

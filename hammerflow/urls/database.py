@@ -169,7 +169,7 @@ def _check_mysql(database: str, options: Mapping[str, str]) -> None:
     if charset.lower() != "utf8mb4":
         raise ConfigError(
             f"the mysql URL's charset must be utf8mb4, not {safe_repr(charset, 40)}: "
-            "the others cannot hold every text"
+            "other charsets cannot store all text"
         )
 
 

@@ -340,7 +340,7 @@ class Workflow:
             return
         if not node.after:
             raise WorkflowInvalid(
-                f"node {node.name!r} has a condition but no dependencies, whose results it reads"
+                f"node {node.name!r} has a condition but no dependencies whose results it can read"
             )
         try:
             node.condition = condition_of(node.when, [n.name for n in node.after], self._names)

@@ -53,7 +53,10 @@ def test_what_is_no_worker_is_named(run: Run, health: Health) -> None:
     server.close()
     gone = run("health", server.address)
 
-    assert strange.code == 1 and f"what answers on {server.address} is not a worker" in strange.err
+    assert (
+        strange.code == 1
+        and f"the server on {server.address} is not a hammerflow worker" in strange.err
+    )
     assert gone.code == 1 and f"no worker answers on {server.address}: " in gone.err
     assert "must be an address such as 127.0.0.1:8080" in run("health", "80").err
     assert "give the HOST:PORT of its --health" in run("health", "--live").err

@@ -30,7 +30,7 @@ def test_what_has_no_metrics_is_named(run: Run) -> None:
     routes = {"/metrics": lambda _: Answer(HTTPStatus.OK, b"up 1\n")}
     server = HttpServer("127.0.0.1", 0, routes)
     server.start()
-    assert "has no metrics of hammerflow" in run("metrics", server.address).err
+    assert "has no hammerflow metrics" in run("metrics", server.address).err
     server.close()
 
 

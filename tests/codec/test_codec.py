@@ -230,7 +230,7 @@ OPAQUE = f"type {__name__}.Opaque cannot be encoded"
         (
             (datetime(2025, 7, 1, tzinfo=NAMELESS),),
             {},
-            "the key None cannot be found again",
+            "the key None cannot be looked up",
         ),
         ((Path("a\udcff"),), {}, "args[0]: the text holds a lone surrogate at index 1"),
         (

@@ -123,7 +123,7 @@ class ForkServerClient:
         if self.is_lost:
             how = how_it_ended(self._end())
             raise ConfigError(
-                f"{self._app}: the process that imported it {how}: find out what its import does"
+                f"{self._app}: the process that imported it {how}: check what its import does"
             )
         if time.monotonic() >= self._started_at + self._import_timeout:
             raise ConfigError(
