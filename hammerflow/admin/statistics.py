@@ -18,7 +18,6 @@ __all__ = [
     "WorkflowSummary",
     "merged",
     "queue_summaries",
-    "summaries",
     "summary_json",
     "task_summaries",
     "workflow_points",
@@ -28,6 +27,7 @@ __all__ = [
 
 STATES = ("enqueued", "completed", "failed", "cancelled", "skipped")
 _PERCENTS = (50, 95, 99)
+_HOURLY_FROM = 6.0 * 3600  # seconds from which totals are read in whole hours
 
 
 @dataclass(slots=True)
@@ -40,26 +40,24 @@ class Summary:
     runs: Histogram = field(default_factory=Histogram)
 
 
-def summaries(
-    store: Store, hours: float, name_of: Callable[[Counts], str], **only: str | None
+def queue_summaries(
+    store: Store, hours: float, *, task: str | None = None, queue: str | None = None
 ) -> list[Summary]:
-    """The figures of the last ``hours``, by name; ``only`` of a task or a queue."""
-    window = Window.last(hours * 3600, store.clock())
-    return merged(store.statistics.read(window, **only), name_of)
+    """The figures of the last ``hours`` of each queue or of one, of one task or of all together."""
+    found = store.statistics.queue_totals(_last(store, hours), task=task, queue=queue)
+    return merged(found, lambda counts: counts.queue)
 
 
-def queue_summaries(store: Store, hours: float, *, task: str | None = None) -> list[Summary]:
-    """The figures of the last ``hours`` of each queue, of one task or of all together."""
-    window = Window.last(hours * 3600, store.clock())
-    return merged(store.statistics.by_queue(window, task=task), lambda counts: counts.queue)
+def task_summaries(
+    store: Store, hours: float, *, task: str | None = None, queue: str | None = None
+) -> list[Summary]:
+    """The figures of the last ``hours`` of each task or of one, in one queue or in all together."""
+    found = store.statistics.task_totals(_last(store, hours), task=task, queue=queue)
+    return merged(found, lambda counts: counts.task)
 
 
-def task_summaries(store: Store, hours: float, *, queue: str | None = None) -> list[Summary]:
-    """The figures of the last ``hours`` of each task, in one queue or in all together."""
-    if queue is not None:
-        return summaries(store, hours, lambda counts: counts.task, queue=queue)
-    window = Window.last(hours * 3600, store.clock())
-    return merged(store.statistics.task_totals(window), lambda counts: counts.task)
+def _last(store: Store, hours: float) -> Window:
+    return Window.last(hours * 3600, store.clock(), hourly_from=_HOURLY_FROM)
 
 
 def merged(found: Iterable[Counts], name_of: Callable[[Counts], str]) -> list[Summary]:

@@ -8,7 +8,7 @@ from functools import partial
 import click
 
 from hammerflow.admin.queues import figures_of, healths_of
-from hammerflow.admin.statistics import summaries
+from hammerflow.admin.statistics import queue_summaries
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import argument, flag, last_hours, shared, text_option
@@ -90,7 +90,7 @@ def stats(session: Session, name: str | None, hours: float | None) -> None:
         if name is not None:
             check_queue(session, store, name)
         if hours is not None:
-            past = summaries(store, hours, lambda counts: counts.queue, queue=name)
+            past = queue_summaries(store, hours, queue=name)
             session.show_list(past, summary_view("queue"), empty=NO_JOBS)
             return
         found = figures_of(store, lease=session.settings.lease, name=name)

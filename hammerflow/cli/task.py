@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hammerflow.admin.statistics import summaries
+from hammerflow.admin.statistics import task_summaries
 from hammerflow.cli.known_names import check_task, warn_of_queue
 from hammerflow.cli.options import argument, flag, last_hours, only_queue, shared, text_option
 from hammerflow.cli.output import TableView
@@ -55,7 +55,7 @@ def stats(session: Session, name: str | None, hours: float, queue: str | None) -
         if name is not None:
             check_task(session, store, name)
         warn_of_queue(session, store, queue)
-        found = summaries(store, hours, lambda counts: counts.task, task=name, queue=queue)
+        found = task_summaries(store, hours, task=name, queue=queue)
     session.show_list(found, summary_view("task"), empty=NO_JOBS)
 
 

@@ -42,6 +42,10 @@ class DeadLetters(Verbs):
         ]
         return self._letters(rows)
 
+    def has_older(self, limit: int) -> bool:
+        """Whether there are errors behind the newest ``limit``, which :meth:`newest` leaves out."""
+        return bool(self._database.column("errors_behind", n=limit))
+
     def newest_failed(self, limit: int) -> Sequence[DeadLetter]:
         """Failed jobs among those of the newest ``limit`` errors."""
         return self._letters(self._database.rows("dead_failed", n=limit))

@@ -267,19 +267,27 @@ class Statistics:
             return self._read(window, None, task, queue)
         return self._read(window, _ALL if task is None else _BY_TASK, task)
 
-    def by_queue(self, window: Window, *, task: str | None = None) -> list[Counts]:
+    def queue_totals(
+        self, window: Window, *, task: str | None = None, queue: str | None = None
+    ) -> list[Counts]:
         """The figures of a whole window by queue and state."""
-        return self._totals(window, None, task, lambda task_id, queue_id: (0, queue_id))
+        return self._totals(window, None, task, queue, lambda task_id, queue_id: (0, queue_id))
 
-    def task_totals(self, window: Window) -> list[Counts]:
-        """The figures of a whole window by task and state, of all queues together."""
-        return self._totals(window, _BY_TASK, None, lambda task_id, queue_id: (task_id, 0))
+    def task_totals(
+        self, window: Window, *, task: str | None = None, queue: str | None = None
+    ) -> list[Counts]:
+        """The figures of a whole window by task and state, of one queue or of all together."""
+        sums = _BY_TASK if queue is None else None
+        return self._totals(window, sums, task, queue, lambda task_id, queue_id: (task_id, 0))
 
     def _totals(
-        self, window: Window, sums: int | None, task: str | None,
+        self, window: Window, sums: int | None, task: str | None, queue: str | None,
         key_of: Callable[[int, int], tuple[int, int]],
     ) -> list[Counts]:  # fmt: skip
-        wanted = {"task_id": None if task is None else name_id(task), "queue_id": None}
+        wanted = {
+            "task_id": None if task is None else name_id(task),
+            "queue_id": None if queue is None else name_id(queue),
+        }
         found: dict[tuple[tuple[int, int], int], Counts] = {}
         begin = datetime.fromtimestamp(window.begin, UTC)
         for _, task_id, queue_id, state, jobs, run, wait, runs, waits in self._rows(

@@ -157,14 +157,15 @@ def test_sums_are_those_of_the_figures(desk: Desk) -> None:
         (statistics.summed(window, task="nowhere"), 0),
         (statistics.summed(window, queue="mail"), 2),
         (statistics.summed(window, task=task, queue="other"), 1),
-        (statistics.by_task(window), 3),
-        (statistics.by_queue(window), 3),
-        (statistics.by_queue(window, task="nowhere"), 0),
+        (statistics.task_totals(window), 3),
+        (statistics.task_totals(window, queue="mail"), 2),
+        (statistics.queue_totals(window), 3),
+        (statistics.queue_totals(window, task="nowhere"), 0),
     ):
         assert sum(one.jobs for one in found if one.state == "completed") == jobs
         assert sum(one.runs.total for one in found) == jobs
     assert {one.task for one in statistics.summed(window)} == {""}
-    assert {one.queue for one in statistics.by_queue(window)} == {"mail", "other"}
+    assert {one.queue for one in statistics.queue_totals(window)} == {"mail", "other"}
     hours = statistics.summed(Window(window.begin, window.end, HOUR))
     assert sum(one.jobs for one in hours if one.state == "completed") == 3
 

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.stores.retention import Walk
 from hammerflow.testing import drain
 from hammerflow.web.access import Role
+from hammerflow.web.routes import statistics
 
 #: Nobody listens there.
 _SHUT = "http://127.0.0.1:9/"
@@ -188,6 +190,20 @@ def test_failures_of_one_cause_are_a_group(admin: httpx.Client, busy: Hammerflow
     assert group["pattern"] == "card declined: * digits"
     assert group["hours"][-1] == 4
     assert len(group["samples"]) == 3
+
+
+def test_groups_say_that_older_errors_are_left_out(
+    admin: httpx.Client, busy: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most errors may be of attempts that were not the last, and groups smaller than the bound."""
+    failed = admin.get("/api/jobs?state=failed").json()["items"][0]["id"]
+    for _ in range(2):
+        admin.post(f"/api/jobs/{failed}/retry").raise_for_status()
+        drain(busy)
+    assert admin.get("/api/failures").json()["is_cut"] is False
+    monkeypatch.setattr(statistics, "_NEWEST", 2)
+    found = admin.get("/api/failures").json()
+    assert ([group["jobs"] for group in found["items"]], found["is_cut"]) == ([1], True)
 
 
 def test_other_arguments_are_checked_and_run(admin: httpx.Client, busy: Hammerflow) -> None:

@@ -221,7 +221,8 @@ class FailureList(msgspec.Struct):
 def list_failures(call: ApiCall[FailuresQuery, None]) -> FailureList:
     """List failed and parked jobs in groups: by task, type of error and message."""
     query, since = call.query, instant_of(call.query.since, "since")
-    letters = call.backend.store.dead_letters.newest(_NEWEST)
+    dead = call.backend.store.dead_letters
+    letters = dead.newest(_NEWEST)
     kept = [
         each for each in letters
         if query.task in (None, each.task)
@@ -229,7 +230,7 @@ def list_failures(call: ApiCall[FailuresQuery, None]) -> FailureList:
         and (since is None or (each.at is not None and each.at >= since))
     ]  # fmt: skip
     groups = [shown_group(group_shown(group), call.texts) for group in failure_groups(kept)]
-    return FailureList(groups, len(letters) >= _NEWEST)
+    return FailureList(groups, len(letters) >= _NEWEST or dead.has_older(_NEWEST))
 
 
 def group_shown(group: FailureGroup) -> FailureGroupShown:

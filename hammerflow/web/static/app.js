@@ -44,7 +44,7 @@ const Missing = () => html`<h1>There is no page here</h1><p class="sub"><a href=
 
 /** What each page has, and whether that needs somebody: [text, is alarming] by path. */
 const numbers = (found) => ({
-  "/jobs": [count(found.live.ready + found.live.running) + (found.live.at_least.some((state) => /^r/.test(state)) ? "+" : "")],
+  "/jobs": [found.live.at_least.includes("ready") ? `${count(found.live.ready)}+` : count(found.live.ready + found.live.running)],
   "/failures": found.failures ? [counted(found.failures, "group"), true] : [],
   "/queues": [count(found.queues)],
   "/workers": found.silent_workers ? [`${count(found.silent_workers)} silent`, true] : [count(found.workers), found.workers === 0],

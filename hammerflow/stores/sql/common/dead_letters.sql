@@ -66,6 +66,13 @@ WHERE e.lease = (
   SELECT max(x.lease) FROM {errors} x {by_primary}
   WHERE x.job_id = e.job_id AND x.kind NOT IN ('replayed', 'replaced', 'edited'))
 
+-- Whether there are more errors than those of which dead_failed tells.
+-- name: errors_behind
+SELECT 1
+FROM {errors} {by_primary}
+ORDER BY job_id DESC
+LIMIT 1 OFFSET :n::bigint
+
 -- name: dead_parked
 SELECT job_id, why, queue_id, task_id, {epoch_of:at}, substr(detail, 1, 200)
 FROM {parked} {by_primary}
