@@ -54,7 +54,7 @@ def _lifetime_options(target: Any) -> Any:
     for state in reversed(KEPT_STATES):
         target = checked(
             f"--{state}", check=_LIFETIME, metavar="DURATION",
-            help=f"Keep {state} jobs of the queue for so long, then delete them: 12h, 7d or "
+            help=f"Keep {state} jobs of the queue for this long, then delete them: 12h, 7d or "
                  'seconds; "archive after 7d"; or never.',
         )(target)  # fmt: skip
     return target

@@ -47,7 +47,7 @@ def command() -> None:
 
 @command.command("create")
 @options.path_option(
-    "--file", "path", required=True, help="The calls, one JSON object a line; - reads stdin."
+    "--file", "path", required=True, help="The calls, one JSON object per line; - reads stdin."
 )
 @options.of_table(BATCH_OPTIONS, "--name", metavar="NAME", default="batch")
 @options.checked("--rate", check=RATE, metavar="RATE", help="How often the calls may start: 100/m.")

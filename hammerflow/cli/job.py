@@ -66,7 +66,7 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first.
 
-    A note on standard error says where a list that was cut goes on.
+    If the list is cut, a note on standard error says how to continue.
 
     \b
     Examples:

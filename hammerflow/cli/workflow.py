@@ -82,7 +82,7 @@ def list_workflows(
 ) -> None:
     """List workflows, newest first.
 
-    A note on standard error says where a list that was cut goes on.
+    If the list is cut, a note on standard error says how to continue.
     """
     chosen = None if status is None else WorkflowStatus(status)
     wanted = WorkflowFilter(chosen, None, **times)

@@ -1,4 +1,4 @@
-"""Workflow statistics: runs of workflows by minute, hour and day, beside those of jobs.
+"""Workflow statistics: runs of workflows by minute, hour and day, next to those of jobs.
 
 They are counted in the same turns and transactions as the jobs (see ``statistics.py``): each figure
 is what a query over the workflows gave that ended in its minute.

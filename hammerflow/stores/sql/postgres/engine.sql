@@ -249,7 +249,7 @@ started AS MATERIALIZED (
 SELECT held.priority_order, {held_columns}
 {held_jobs}
 
--- A key of which jobs run stays: a claim that writes a key anew takes that as a sign that none run which it has
+-- A key of which jobs run stays: a claim that writes a key again takes that as a sign that none run which it has
 -- not counted. The keys are locked before.
 -- name: limit_keys_drop
 DELETE FROM {limit_keys} k
