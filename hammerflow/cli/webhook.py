@@ -105,7 +105,7 @@ def show(session: Session, name: str) -> None:
 @number_option(
     "--disable-failures", 1, 1_000_000, help="Failures in a row that disable it [default: 20] ..."
 )
-@seconds_option("--disable-after", help="... after this long without a success [default: five days].")
+@seconds_option("--disable-after", help="... after this long without success [default: 5 days].")
 @from_position
 @from_time
 @shared
