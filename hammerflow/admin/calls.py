@@ -22,7 +22,8 @@ from hammerflow.text import either, safe_repr
 from hammerflow.workflows.positions import ParseError, read_json
 
 __all__ = [
-    "KnownTask", "WrongArguments", "call_task", "check_task", "known_task", "read_arguments",
+    "KnownTask", "WrongArguments", "call_task", "check_task", "check_values", "known_task",
+    "read_arguments",
 ]  # fmt: skip
 
 
@@ -96,8 +97,10 @@ def call_task(
         ConfigError: its calls have keys that only its code computes, and there is no such app.
     """
     shape = task.shape
-    if shape is not None and (faults := shape.faults(len(args), kwargs)):
-        raise WrongArguments(task.name, faults)
+    if shape is not None:
+        faults = [*shape.faults(len(args), kwargs), *shape.misfits(args, kwargs)]
+        if faults:
+            raise WrongArguments(task.name, faults)
     if task.app is not None:
         result: Result[Any] = task.app.enqueue(
             task.app.signature(task.name, args, kwargs, **options)
@@ -120,6 +123,14 @@ def check_task(app: Hammerflow, task: str) -> None:
     _refuse_builtin(task)
     if task not in app.tasks:
         raise UnknownTask(f"the app {app.name} has no task {task!r}: {_hint(task, app.tasks)}")
+
+
+def check_values(
+    app: Hammerflow, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    """Check that each argument may be what its annotation says; WrongArguments names the others."""
+    if faults := TaskShape.of(app.tasks[task]).misfits(args, kwargs):
+        raise WrongArguments(task, faults)
 
 
 def _refuse_builtin(task: str) -> None:

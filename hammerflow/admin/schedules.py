@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from hammerflow.admin.calls import check_task
+from hammerflow.admin.calls import check_task, check_values
 from hammerflow.durations import age
 from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.enqueue.schedule_edits import edited_call, placed_call
@@ -186,6 +186,7 @@ def edited_job(
     if not call:
         return placed
     check_task(app, placed["task"])
+    check_values(app, placed["task"], call.get("args", ()), call.get("kwargs", {}))
     factory = JobFactory(app.tasks, app.codec)
     return {**placed, **edited_call(row.name, row.definition, factory, app.codec, **call)}
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from hammerflow.admin.calls import check_task, read_arguments
+from hammerflow.admin.calls import check_task, check_values, read_arguments
 from hammerflow.app import Hammerflow
 from hammerflow.errors import ConfigError
 
-__all__ = ["check_task", "parsed_json"]
+__all__ = ["check_task", "check_values", "parsed_json"]
 
 
 def parsed_json(app: Hammerflow, text: str, kind: type[Any], option: str) -> Any:

@@ -19,7 +19,7 @@ from hammerflow.admin.jobs import JobLine, job_lines
 from hammerflow.admin.page import Page
 from hammerflow.cli import dead, job_edit, job_logs, job_view, options, output
 from hammerflow.cli.bulk import Answer, cancel_words, run_in_bulk, told
-from hammerflow.cli.calls import check_task, parsed_json
+from hammerflow.cli.calls import check_task, check_values, parsed_json
 from hammerflow.cli.job_export import CSV_COLUMNS, export
 from hammerflow.cli.job_filter import job_options
 from hammerflow.cli.known_names import check_queue, warn_of_queue
@@ -152,6 +152,7 @@ def enqueue(
             remedy = "give --new-queue if it is meant to be new"
             check_queue(session, app.store, options["queue"], remedy=remedy)
         try:
+            check_values(app, task, args, kwargs)
             result = app.enqueue(app.signature(task, args, kwargs, **options))
         except TypeError as error:  # the argument check, in Python's own words
             raise click.ClickException(str(error)) from error

@@ -25,7 +25,7 @@ from hammerflow.admin.schedules import (
     when_of,
 )
 from hammerflow.cli import output, schedule_view
-from hammerflow.cli.calls import check_task, parsed_json
+from hammerflow.cli.calls import check_task, check_values, parsed_json
 from hammerflow.cli.options import (
     SHOWN,
     argument,
@@ -174,6 +174,7 @@ def create(
         kwargs = parsed_json(app, kwargs_text, dict, "--kwargs")
         given: Any = _given(queue=queue, priority=priority)
         try:
+            check_values(app, task, args, kwargs)
             work = app.signature(task, args, kwargs, **given)
             plain = app.schedules.definition(name, when, work, options)
         except TypeError as error:  # the argument check, in Python's own words

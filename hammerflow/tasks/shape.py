@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hammerflow.tasks.fits import misfit
 from hammerflow.tasks.functions import signature_of
 
 if TYPE_CHECKING:
@@ -113,6 +114,27 @@ class TaskShape(NamedTuple):
         if "names" not in kinds:
             found += [_unknown(name, by_name) for name in named if name not in by_name]
         return found
+
+    def misfits(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[ArgumentFault]:
+        """The arguments that cannot be what their annotations say; see :func:`misfit`."""
+        if self.parameters is None:
+            return []
+        by_position = [p for p in self.parameters if p.kind in ("position", "any")]
+        by_name = {p.name: p for p in self.parameters if p.kind in ("any", "name")}
+        rest = {p.kind: p for p in self.parameters}
+        places: list[tuple[str, TaskParameter | None, Any]] = [
+            (p.name, p, value) for p, value in zip(by_position, args, strict=False)
+        ]
+        further = list(enumerate(args))[len(by_position) :]
+        places += [(f"args[{n}]", rest.get("positions"), value) for n, value in further]
+        places += [(name, by_name.get(name, rest.get("names")), v) for name, v in kwargs.items()]
+        return [
+            ArgumentFault(name, says)
+            for name, p, value in places
+            if p is not None
+            and (p.is_required or value is not None)  # None may be the default
+            and (says := misfit(p.annotation, value)) is not None
+        ]
 
 
 def _unknown(name: str, known: Collection[str]) -> ArgumentFault:

@@ -216,6 +216,8 @@ START = datetime(2026, 6, 1, tzinfo=UTC)
         (("update", "x", "--reset", "--misfire", "skip"), "give what to change"),
         (("update", "made", "--args", "[1]"), "missing"),
         (("update", "made", "--args", "1"), "JSON list"),
+        (("update", "made", "--args", "[1, []]"), "y must be int, not a list"),
+        (("create", "x", "shop.add", "--args", '["a", 1]', "--cron", "@daily"), "x must be int"),
         (("update", "made", "--priority", "5"), "critical"),
         (("update", "made", "--end", "2026-01-01"), "end must be later than start"),
         (("update", "made", "--start", "2027-01-02", "--end", "2027-01-01"), "must be later"),

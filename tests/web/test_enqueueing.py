@@ -52,6 +52,8 @@ def test_a_live_worker_tells_how_a_task_is_called(shop: Hammerflow, no_code: htt
         {"argument": "image", "detail": "is missing"},
         {"argument": "imag", "detail": "is unknown: did you mean image?"},
     ]
+    wrong = no_code.post("/api/jobs", json={"task": "shop.resize", "args": [[4]]})
+    assert wrong.json()["errors"] == [{"argument": "image", "detail": "must be int, not a list"}]
     made = [no_code.post("/api/jobs", json=call).json() for _ in range(2)]
     assert [one["is_new"] for one in made] == [True, False]
     assert made[0]["warning"] is None

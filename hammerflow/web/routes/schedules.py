@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from hammerflow.admin.calls import check_task, read_arguments
+from hammerflow.admin.calls import check_task, check_values, read_arguments
 from hammerflow.admin.pauses import held_by, held_json
 from hammerflow.admin.schedules import (
     edited_job,
@@ -223,6 +223,7 @@ def create_schedule(call: ApiCall[Nothing, NewSchedule]) -> ScheduleShown:
         raise RequestRefused(HTTPStatus.CONFLICT, detail)
     check_task(app, body.task)
     call_ = {"args": [], "kwargs": {}, **_call(app, body)}
+    check_values(app, body.task, call_["args"], call_["kwargs"])
     place: Any = given(body, "queue", "priority")
     work = app.signature(body.task, call_["args"], call_["kwargs"], **place)
     options = {**_options(body), "paused": body.paused}
