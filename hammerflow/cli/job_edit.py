@@ -1,8 +1,9 @@
-"""``hammerflow job edit`` and ``job purge``: change a job that did not complete, remove others."""
+"""``hammerflow job edit`` and ``job purge``: change a job before it runs, remove others."""
 
 from __future__ import annotations
 
 import contextlib
+import uuid
 
 import click
 
@@ -14,6 +15,7 @@ from hammerflow.cli.calls import parsed_json
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.session import Session
+from hammerflow.jobs.job import Priority
 from hammerflow.jobs.retention import KEPT_STATES
 from hammerflow.text import counted, user_at_host
 
@@ -28,19 +30,45 @@ _NOT_WHOLE = f"; counting stopped after {_COUNT_SECONDS:g} s, and --exact counts
 @options.job_argument
 @options.json_option("--args", "args_text", help="The new positional arguments, as a list.")
 @options.json_option("--kwargs", "kwargs_text", help="The new keyword arguments, as an object.")
+@options.name_option("--queue", help="Move it to this queue.")
+@options.flag("--new-queue", help="The queue need not exist yet.")
+@options.new_priority
 @options.shared
-def edit(session: Session, job_id: str, args_text: str | None, kwargs_text: str | None) -> None:
-    """Change the arguments of a job that is waiting, scheduled or parked, or did not complete.
+def edit(
+    session: Session, job_id: str, args_text: str | None, kwargs_text: str | None,
+    queue: str | None, new_queue: bool, priority: Priority | None,
+) -> None:  # fmt: skip
+    """Change the arguments, queue or priority of a job that has not started.
 
-    They are checked like those of a new call. An option that is left out changes nothing. Keys
-    (unique, of limits and of turns) do not change, even if they were made from the arguments.
+    Arguments are checked like those of a new call, and may also be changed if the job did not
+    complete. An option that is left out changes nothing. Keys (unique, of limits and of turns) do
+    not change, even if they were made from the arguments; a job with a limit or a fairness key
+    keeps its queue and priority.
 
     \b
-    Example:
+    Examples:
       hammerflow -A shop:app job edit 0193 --args '[3, 4]'
+      hammerflow job edit 0193 --queue mail --priority high
     """
-    if args_text is None and kwargs_text is None:
-        raise click.UsageError("give --args, --kwargs or both")
+    is_edited = args_text is not None or kwargs_text is not None
+    is_moved = queue is not None or priority is not None
+    if not (is_edited or is_moved):
+        raise click.UsageError("give --args, --kwargs, --queue or --priority")
+    done = []
+    if is_edited:
+        id_ = _edit_arguments(session, job_id, args_text, kwargs_text)
+        done.append(f"the arguments of job {id_} were changed")
+    if is_moved:
+        id_ = _move(session, job_id, queue, priority, new_queue=new_queue)
+        place = "" if queue is None else f" to queue {queue}"
+        rank = "" if priority is None else f" at priority {priority.name.lower()}"
+        done.append(f"job {id_} was moved{place}{rank}")
+    session.tell({"id": id_, "edited": is_edited, "moved": is_moved}, "; ".join(done))
+
+
+def _edit_arguments(
+    session: Session, job_id: str, args_text: str | None, kwargs_text: str | None
+) -> uuid.UUID:
     with contextlib.closing(session.app) as app:
         job = get_job(app.store, job_id)
         args = None if args_text is None else parsed_json(app, args_text, list, "--args")
@@ -49,7 +77,20 @@ def edit(session: Session, job_id: str, args_text: str | None, kwargs_text: str 
             edit_arguments(app, job, args, kwargs, by=user_at_host())
         except TypeError as error:  # in Python's own words
             raise click.ClickException(str(error)) from error
-    session.tell({"id": job.id, "edited": True}, f"the arguments of job {job.id} were changed")
+    return job.id
+
+
+def _move(
+    session: Session, job_id: str, queue: str | None, priority: Priority | None, *, new_queue: bool
+) -> uuid.UUID:
+    with session.backend() as backend:
+        job = get_job(backend.store, job_id)
+        if queue is not None and not new_queue:
+            remedy = "give --new-queue if it is meant to be new"
+            check_queue(session, backend.store, queue, remedy=remedy)
+        letters = backend.store.dead_letters
+        backend.notifier.ring(letters.move(job.id.bytes, queue, priority, user_at_host()))
+    return job.id
 
 
 @click.command("purge")

@@ -35,8 +35,8 @@ from hammerflow.urls.database import parse_url
 __all__ = [
     "Checked", "argument", "before", "bulk", "cancel_reason", "choice_option", "exact", "flag",
     "hours", "interval", "job_argument", "json_option", "last_hours", "limit", "name_option",
-    "number_option", "of_table", "only_queue", "path_argument", "path_option", "priority_option",
-    "seconds_option", "shared", "text_option", "updates", "watch_count",
+    "new_priority", "number_option", "of_table", "only_queue", "path_argument", "path_option",
+    "priority_option", "seconds_option", "shared", "text_option", "updates", "watch_count",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -176,10 +176,17 @@ def _priority(given: Any) -> int:
 
 
 _PRIORITY = ValueCheck("int", "0 to 4, or background, low, normal, high or critical", _priority)
-priority_option: Callable[[F], F] = click.option(
-    "--priority", metavar="PRIORITY", type=Checked(_PRIORITY),
-    help="0 to 4, or background, low, normal, high or critical [default: the task's].",
-)  # fmt: skip
+
+
+def _priority_option(end: str) -> Callable[[F], F]:
+    return click.option(
+        "--priority", metavar="PRIORITY", type=Checked(_PRIORITY),
+        help=f"0 to 4, or background, low, normal, high or critical{end}.",
+    )  # fmt: skip
+
+
+priority_option = _priority_option(" [default: the task's]")
+new_priority = _priority_option("")
 
 
 def bulk(command: F) -> F:

@@ -161,6 +161,19 @@ def test_arguments_are_edited_and_checked(run: Run, shop: Hammerflow) -> None:
     assert "running" in run(*edit, "--args", "[9]").err
 
 
+def test_a_job_is_moved(run: Run, embedded_shop: Hammerflow) -> None:
+    job_id = str(embedded_shop.tasks["shop.add"].options(delay=3600).delay(1, 2).id)
+    edit = ("job", "edit", job_id)
+
+    refused = run(*edit, "--queue", "mial")
+    moved = run(*edit, "--queue", "mial", "--new-queue", "--priority", "high")
+
+    assert refused.code == 1 and "--new-queue" in refused.err
+    assert moved.out == f"job {job_id} was moved to queue mial at priority high\n"
+    shown = run("job", "show", job_id, "--json").json
+    assert (shown["queue"], shown["priority"]) == ("mial", 3)
+
+
 def test_a_purge_removes_what_matches(run: Run, shop: Hammerflow) -> None:
     fail(shop, (1, 2), (3, 4))
     shop.tasks["shop.add"].delay(5, 6)
@@ -199,7 +212,7 @@ def test_a_purge_counts_for_a_second_unless_told_otherwise(
         ("job dead replay --all --rate fast", "such as 100/m"),
         ("job dead undo 01936", "no operation has"),
         ("job list --since yesterday", "a duration before now"),
-        ("-A shop:app job edit 0193", "give --args"),
+        ("-A shop:app job edit 0193", "give --args, --kwargs, --queue or --priority"),
     ],
 )
 def test_what_is_unclear_is_refused(
