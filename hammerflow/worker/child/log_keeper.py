@@ -18,7 +18,7 @@ from hammerflow.worker.logs import JOB_THREADS, text_of
 
 __all__ = ["KeptLog", "LogKeeper", "LogTarget"]
 
-#: Lines that a process sends one by one, each second; more go together.
+#: Lines that an attempt sends one by one, each second; more go together.
 _ONE_BY_ONE = 100
 #: Bytes of lines that go together, and of the longest part of a text. A message must be one atomic
 #: write (pipe(7), PIPE_BUF): the soft timeout of the body that logs must not leave half of one.
@@ -55,6 +55,7 @@ class KeptLog:
         self.unsent: list[Any] = []
         self.unsent_size = 0
         self.is_over = False
+        self.allowance, self.counted_at = float(_ONE_BY_ONE), 0.0
 
     def row(self, outcome: Outcome) -> JobLogRow | None:
         """The row of an attempt with this outcome; None if it is not kept."""
@@ -83,7 +84,6 @@ class LogKeeper(logging.Handler):
             if (mode := task.defaults.keep_logs or app.settings.keep_logs) != "never"
         }
         self._pid = os.getpid()
-        self._allowance, self._counted_at = float(_ONE_BY_ONE), 0.0
 
     @classmethod
     def of(cls, app: Hammerflow, target: LogTarget) -> LogKeeper | None:
@@ -134,7 +134,7 @@ class LogKeeper(logging.Handler):
             self._send(log)
         log.unsent.append(line._replace(text=first))
         log.unsent_size += size
-        if more or self._may_send(record.created):
+        if more or self._may_send(log, record.created):
             self._send(log)
             for part in more:
                 self._target.lines(log, [part])
@@ -144,13 +144,13 @@ class LogKeeper(logging.Handler):
         if rows:
             self._target.lines(log, rows)
 
-    def _may_send(self, now: float) -> bool:
-        passed, self._counted_at = now - self._counted_at, now
-        gained = self._allowance + max(0.0, passed) * _ONE_BY_ONE
-        self._allowance = min(gained, float(_ONE_BY_ONE))
-        if self._allowance < 1.0:
+    def _may_send(self, log: KeptLog, now: float) -> bool:
+        passed, log.counted_at = now - log.counted_at, now
+        gained = log.allowance + max(0.0, passed) * _ONE_BY_ONE
+        log.allowance = min(gained, float(_ONE_BY_ONE))
+        if log.allowance < 1.0:
             return False
-        self._allowance -= 1.0
+        log.allowance -= 1.0
         return True
 
 
