@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import Unfit, ValueCheck
 from hammerflow.origin import runs_when_called
-from hammerflow.text import NAME, plain_text, safe_repr
+from hammerflow.text import NAME, plain_text, safe_repr, visible
 
 __all__ = ["LIMIT_KEY", "KeyRule", "check_key", "key_of_call"]
 
@@ -90,11 +90,10 @@ def key_of_call(
     """
     try:
         value = _value(fn, rule, args, kwargs)
+        key = str(value) if isinstance(value, str | int | uuid.UUID) else ""
     except (Exception, SystemExit) as error:
-        raise ConfigError(
-            f"task {name}: {option} failed for this call: {type(error).__name__}: {error}"
-        ) from error
-    key = str(value) if isinstance(value, str | int | uuid.UUID) else ""
+        reason = f"{type(error).__name__}: {visible(str(error)[:200])}"
+        raise ConfigError(f"task {name}: {option} failed for this call: {reason}") from error
     if not 0 < len(key) <= NAME or not key.isprintable():
         raise ConfigError(
             f"task {name}: {option} must give a text of 1 to {NAME} printable characters, a "

@@ -58,7 +58,9 @@ def test_a_key_is_computed_once(app: Hammerflow) -> None:
     assert next(numbers) == 1
 
 
-@pytest.mark.parametrize("rule", [lambda n: None, lambda n: 1 / 0, lambda n: [n], lambda n: ""])
+@pytest.mark.parametrize(
+    "rule", [lambda n: None, lambda n: 1 / 0, lambda n: [n], lambda n: "", lambda n: 10**5_000]
+)
 def test_a_call_without_a_key_is_refused(app: Hammerflow, rule: Any) -> None:
     @app.task(max_concurrency=1, limit_key=rule, name="t")
     def work(n: int) -> None: ...
