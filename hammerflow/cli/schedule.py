@@ -43,6 +43,7 @@ from hammerflow.cli.options import (
 )
 from hammerflow.cli.paging import tell_cut
 from hammerflow.cli.session import Session, SessionBackend
+from hammerflow.cli.workflow_file import file_options, read_file
 from hammerflow.options.checks import EARLIEST, LATEST, NAME_CHECK, Unfit, ValueCheck, text
 from hammerflow.schedules.cron import Cron
 from hammerflow.schedules.description import description
@@ -145,37 +146,41 @@ def show(session: Session, name: str, ticks: int) -> None:
 
 @command.command("create")
 @_name
-@argument("task", NAME_CHECK)
+@argument("task", NAME_CHECK, required=False)
+@file_options(required=False)
 @_cron_option
 @_every_option
-@json_option("--args", "args_text", default="[]", help="The positional arguments, as a list.")
-@json_option("--kwargs", "kwargs_text", default="{}", help="The keyword arguments.")
+@json_option("--args", "args_text", help="The positional arguments, as a list.")
+@json_option("--kwargs", "kwargs_text", help="The keyword arguments, as an object.")
 @_place_options
 @flag("--paused", help="Begin paused.")
 @_options
 @shared
 def create(
-    session: Session, name: str, task: str, cron: str | None, every: float | None,
-    args_text: str, kwargs_text: str, queue: str | None, priority: int | None, **options: Any,
+    session: Session, name: str, task: str | None, path: str | None, form: str | None,
+    cron: str | None, every: float | None, args_text: str | None, kwargs_text: str | None,
+    queue: str | None, priority: int | None, **options: Any,
 ) -> None:  # fmt: skip
-    """Create a schedule that calls a task of the app.
+    """Create a schedule that calls a task of the app, or enqueues a workflow file.
 
     \b
     Examples:
       hammerflow -A shop:app schedule create nightly shop.clean --cron "0 2 * * 1-5" --tz Europe/Berlin
       hammerflow -A shop:app schedule create pulse shop.ping --every 5m --overlap skip
+      hammerflow -A shop:app schedule create etl --file etl.yaml --cron @daily
     """  # noqa: E501
     when = _when(cron, every)
     if when is None:
         raise click.UsageError("say when: --cron CRON or --every INTERVAL")
+    if (task is None) == (path is None):
+        raise click.UsageError("give a task or --file FILE")
+    call, place = _given(args=args_text, kwargs=kwargs_text), _given(queue=queue, priority=priority)
     with contextlib.closing(session.app) as app:
-        check_task(app, task)
-        args = parsed_json(app, args_text, list, "--args")
-        kwargs = parsed_json(app, kwargs_text, dict, "--kwargs")
-        given: Any = _given(queue=queue, priority=priority)
         try:
-            check_values(app, task, args, kwargs)
-            work = app.signature(task, args, kwargs, **given)
+            if path is not None:
+                work = _workflow(app, path, form, {**call, **place})
+            else:
+                work = _signature(app, str(task), call, place)
             plain = app.schedules.definition(name, when, work, options)
         except TypeError as error:  # the argument check, in Python's own words
             raise click.ClickException(str(error)) from error
@@ -185,12 +190,30 @@ def create(
     _tell(session, row, f"schedule {name}: {when_of(row)}")
 
 
+def _signature(app: Any, task: str, call: Mapping[str, str], place: Mapping[str, Any]) -> Any:
+    check_task(app, task)
+    args = parsed_json(app, call.get("args", "[]"), list, "--args")
+    kwargs = parsed_json(app, call.get("kwargs", "{}"), dict, "--kwargs")
+    check_values(app, task, args, kwargs)
+    return app.signature(task, args, kwargs, **place)
+
+
+def _workflow(app: Any, path: str, form: str | None, others: Mapping[str, Any]) -> Any:
+    if others:
+        raise click.UsageError(
+            "a workflow file has the arguments, queues and priorities of its jobs: leave out "
+            f"--{' and --'.join(others)}"
+        )
+    return read_file(app, path, form)
+
+
 @command.command("update")
 @_name
 @_cron_option
 @_every_option
 @json_option("--args", "args_text", help="Other positional arguments, as a list.")
 @json_option("--kwargs", "kwargs_text", help="Other keyword arguments, as an object.")
+@file_options(required=False)
 @_place_options
 @flag("--no-after", help="No longer follow another schedule.")
 @flag("--reset", help="Drop all edits: go back to the code's definition.")
@@ -198,28 +221,29 @@ def create(
 @shared
 def update(
     session: Session, name: str, cron: str | None, every: float | None, args_text: str | None,
-    kwargs_text: str | None, queue: str | None, priority: int | None, no_after: bool, reset: bool,
-    **options: Any,
+    kwargs_text: str | None, path: str | None, form: str | None, queue: str | None,
+    priority: int | None, no_after: bool, reset: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Change a schedule from now on, overriding the code.
 
     New arguments are checked against the task's signature, so they need the app (-A). They apply
-    for as long as the code calls the same task.
+    for as long as the code calls the same task. A workflow file replaces the whole call.
 
     \b
     Examples:
       hammerflow schedule update nightly --cron "0 3 * * 1-5" --misfire skip
       hammerflow -A shop:app schedule update nightly --args '["eu"]' --queue night
+      hammerflow -A shop:app schedule update nightly --file etl.yaml
     """
     given, place = _given(**options), _given(queue=queue, priority=priority)
     call = _given(args=args_text, kwargs=kwargs_text)
     when = _when(cron, every)
-    if reset == bool(given or place or call or no_after or when is not None):
+    if reset == bool(given or place or call or path or no_after or when is not None):
         raise click.UsageError("give what to change, or --reset alone")
     if no_after and "after" in given:
         raise click.UsageError("give --after or --no-after, not both")
     with contextlib.ExitStack() as opened:
-        owner: Any = contextlib.closing(session.app) if call else session.backend()
+        owner: Any = contextlib.closing(session.app) if call or path else session.backend()
         backend = opened.enter_context(owner)
         schedules = backend.store.schedules
         changes = None
@@ -227,7 +251,10 @@ def update(
             row = schedules.get(name)
             changes = schedule_changes(row, when, given) | ({"after": None} if no_after else {})
             _warn_of_names(session, backend.store, queue, given.get("after"))
-            if call or place:
+            if path is not None:
+                work = _workflow(backend, path, form, {**call, **place})
+                changes |= backend.schedules.call(name, work)
+            elif call or place:
                 changes["job"] = _edited_job(backend, row, call, place)
         row = schedules.update(name, changes, by=user_at_host())
         backend.notifier.ring_control()

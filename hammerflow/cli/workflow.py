@@ -27,8 +27,8 @@ from hammerflow.cli.job_filter import workflow_times
 from hammerflow.cli.paging import show_listing, tell_cut
 from hammerflow.cli.session import Session
 from hammerflow.cli.statistics_view import NO_WORKFLOWS, WORKFLOW_POINTS, WORKFLOW_STATS
-from hammerflow.enqueue.files import workflow_from_file, workflow_from_text
-from hammerflow.errors import HammerflowError, WorkflowInvalid
+from hammerflow.cli.workflow_file import file_options, read_file
+from hammerflow.errors import HammerflowError
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.workflow import WorkflowResult
@@ -132,14 +132,7 @@ def show(session: Session, workflow_id: str, limit: int, is_exact: bool) -> None
 
 
 @command.command("create")
-@options.path_option(
-    "--file", "path", required=True,
-    help="The workflow file, in JSON or YAML; - reads standard input.",
-)  # fmt: skip
-@options.choice_option(
-    "--format", "form", values=("json", "yaml"),
-    help="The file's format [default: by its name's ending].",
-)  # fmt: skip
+@file_options(required=True)
 @options.shared
 def create(session: Session, path: str, form: str | None) -> None:
     """Enqueue a workflow file and print the workflow's id.
@@ -153,10 +146,7 @@ def create(session: Session, path: str, form: str | None) -> None:
       generate-workflow | hammerflow -A shop:app workflow create --file - --format json
     """
     with contextlib.closing(session.app) as app:
-        if path == "-":
-            workflow = workflow_from_text(app, _stdin(), format=form, source="standard input")
-        else:
-            workflow = workflow_from_file(app, path, format=form)
+        workflow = read_file(app, path, form)
         result = app.enqueue(workflow)
     found = {"id": result.id, "name": workflow.name, "nodes": len(workflow)}
     session.tell(found, str(result.id))
@@ -306,14 +296,6 @@ def skip(session: Session, workflow_id: str, node: str) -> None:
     with _found(session, workflow_id) as result:
         result.skip(node, by=user_at_host())
         _tell_status(session, result)
-
-
-def _stdin() -> str:
-    try:
-        with click.open_file("-", encoding="utf-8") as file:
-            return str(file.read())
-    except UnicodeDecodeError as error:
-        raise WorkflowInvalid(f"standard input is not UTF-8 text: {error.reason}") from error
 
 
 @contextlib.contextmanager

@@ -79,6 +79,6 @@ def _only_job(name: str, definition: Definition) -> NewJob:
     if job is None:
         raise ConfigError(
             f"each tick of schedule {name} enqueues several jobs: change their arguments, queues "
-            "and priorities in the code"
+            "and priorities in the code, or replace them by a workflow file"
         )
     return job

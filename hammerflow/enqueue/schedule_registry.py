@@ -110,13 +110,22 @@ class ScheduleRegistry:
         tz = found.pop("tz", None)
         plain = parsed_when(name, when, tz)
         refuse_circle(name, {**self._after, name: found.get("after")})
-        template = self._template(name, work)
+        called = self.call(name, work)
         plain |= to_plain(found, plain.get("tz", "UTC"))
         if "start" in plain and "end" in plain and plain["end"] <= plain["start"]:
             raise ConfigError(f"schedule {name}: end must be later than start")
-        plain |= {"call": template.to_json(), "summary": _summary(work)}
+        plain |= called
         read_definition(json.dumps(plain), None, name)
         return plain
+
+    def call(self, name: str, work: Any) -> dict[str, Any]:
+        """What each tick enqueues, as the part of a definition.
+
+        Raises:
+            ConfigError: the call has options that only one job can have.
+            TypeError: the arguments do not fit the task.
+        """
+        return {"call": self._template(name, work).to_json(), "summary": _summary(work)}
 
     def definitions(self) -> Mapping[str, str]:
         """All of them by name, as JSON.

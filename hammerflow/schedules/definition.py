@@ -198,9 +198,11 @@ def merged_edit(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
     """An operator's changes over those that were made before.
 
     A cron expression and an interval replace each other. What is changed of the call holds over
-    what was changed before of a call of the same task.
+    what was changed before of a call of the same task; another call, over all of it.
     """
     kept = dict(before)
+    if "call" in changes:
+        kept.pop("job", None)
     for one, other in (("cron", "every"), ("every", "cron")):
         if one in changes:
             kept.pop(other, None)

@@ -572,6 +572,7 @@ class NewSchedule(TypedDict):
     kwargs: NotRequired[dict[str, Any]]
     queue: NotRequired[str | None]
     priority: NotRequired[int | None]
+    workflow: NotRequired[dict[str, Any]]
     tz: NotRequired[str | None]
     misfire: NotRequired[Literal["all", "once", "skip"] | None]
     catch_up: NotRequired[str | None]
@@ -581,7 +582,7 @@ class NewSchedule(TypedDict):
     end: NotRequired[str | None]
     after: NotRequired[str | None]
     name: str
-    task: str
+    task: NotRequired[str | None]
     paused: NotRequired[bool]
 
 class NewToken(TypedDict):
@@ -798,6 +799,7 @@ class ScheduleEdit(TypedDict):
     kwargs: NotRequired[dict[str, Any]]
     queue: NotRequired[str | None]
     priority: NotRequired[int | None]
+    workflow: NotRequired[dict[str, Any]]
     tz: NotRequired[str | None]
     misfire: NotRequired[Literal["all", "once", "skip"] | None]
     catch_up: NotRequired[str | None]
@@ -1834,13 +1836,13 @@ class Api(Client):
         self,
         *,
         name: str,
-        task: str,
         cron: str | None = ...,
         every: str | None = ...,
         args: list[Any] = ...,
         kwargs: dict[str, Any] = ...,
         queue: str | None = ...,
         priority: int | None = ...,
+        workflow: dict[str, Any] = ...,
         tz: str | None = ...,
         misfire: Literal["all", "once", "skip"] | None = ...,
         catch_up: str | None = ...,
@@ -1849,10 +1851,11 @@ class Api(Client):
         start: str | None = ...,
         end: str | None = ...,
         after: str | None = ...,
+        task: str | None = ...,
         paused: bool = ...,
         key: str | None = ...,
     ) -> ScheduleShown:
-        """Create a schedule that calls a task of the app; its arguments are checked first."""
+        """Create a schedule that calls a task of the app, or enqueues a workflow; both are checked."""
     def explain_cron(
         self,
         *,
@@ -1881,6 +1884,7 @@ class Api(Client):
         kwargs: dict[str, Any] = ...,
         queue: str | None = ...,
         priority: int | None = ...,
+        workflow: dict[str, Any] = ...,
         tz: str | None = ...,
         misfire: Literal["all", "once", "skip"] | None = ...,
         catch_up: str | None = ...,

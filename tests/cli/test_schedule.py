@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +106,35 @@ def test_an_operator_changes_the_call(run: Run, embedded_shop: Hammerflow) -> No
     assert (job.queue, job.priority) == ("day", 0)
     args = embedded_shop.store.jobs.args(job.id.bytes) or b""
     assert embedded_shop.codec.decode_call(args) == ((3,), {"y": 4})
+
+
+def test_a_schedule_enqueues_a_workflow_file(run: Run, shop: Hammerflow, tmp_path: Path) -> None:
+    def file(name: str, *calls: str) -> str:
+        jobs = [{"name": call, "task": "add", "args": [1, 2]} for call in calls]
+        (tmp_path / name).write_text(json.dumps({"name": name[:-5], "jobs": jobs}))
+        return str(tmp_path / name)
+
+    def did(*args: str) -> Ended:
+        ended = run("-A", "shop:app", "schedule", *args)
+        assert ended.code == 0, ended.err
+        return ended
+
+    def run_now() -> dict[str, Any]:
+        drain(shop)
+        flow = shop.workflow_result(did("run", "etl", "--json").json["id"])
+        drain(shop)
+        results: dict[str, Any] = flow.get(timeout=0)
+        return results
+
+    did("create", "etl", "--file", file("etl.json", "a", "b"), "--cron", "@daily")
+    assert "etl" in did("show", "etl", "--json").json["call"]
+    assert run_now() == {"a": 3, "b": 3}
+    did("update", "etl", "--file", file("more.json", "a", "b", "c"))
+    assert run_now() == {"a": 3, "b": 3, "c": 3}
+    did("create", "nightly", "shop.add", "--args", "[1, 2]", "--cron", "@daily")
+    did("update", "nightly", "--args", "[3, 4]")
+    changed = did("update", "nightly", "--file", file("one.json", "a"), "--json").json
+    assert "one" in changed["call"] and changed["edit"]["tasks"] == ["shop.add"]
 
 
 @pytest.mark.parametrize("verb", ["create", "update"])

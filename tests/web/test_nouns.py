@@ -46,6 +46,14 @@ def test_a_schedule_is_made_changed_run_and_deleted(busy: Hammerflow, admin: htt
     assert admin.get(f"/api/jobs/{run['id']}").json()["call"] == "(6)"
     following = admin.get("/api/schedules/pulse/next?count=3").json()["runs"]
     assert len(following) == 3
+    flow = {"name": "album", "jobs": [{"name": "one", "task": "shop.resize", "args": [1]}]}
+    changed = admin.patch("/api/schedules/pulse", json={"workflow": flow})
+    assert changed.status_code == 200 and "album" in changed.json()["call"], changed.text
+    made = admin.post("/api/schedules", json={"name": "flow", "workflow": flow, "every": "1h"})
+    assert made.status_code == 201 and "album" in made.json()["call"], made.text
+    alone = {"workflow": flow, "queue": "default"}
+    assert admin.patch("/api/schedules/flow", json=alone).status_code == 422
+    assert admin.post("/api/schedules", json={"name": "x", "every": "1h"}).status_code == 422
     assert admin.delete("/api/schedules/pulse").status_code == 200
     for method in ("GET", "DELETE"):
         assert admin.request(method, "/api/schedules/pulse").status_code == 404

@@ -22,6 +22,7 @@ from hammerflow.admin.schedules import (
     schedule_json,
     tick_json,
 )
+from hammerflow.enqueue.files import workflow_from_text
 from hammerflow.options.checks import MOMENT
 from hammerflow.schedules.cron import Cron
 from hammerflow.schedules.description import description
@@ -174,7 +175,12 @@ def _shown(call: ApiCall[Any, Any], row: ScheduleRow, ticks: int = 10) -> Schedu
 
 
 class ScheduleOptionsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """When it is due and how its ticks behave; the reference of schedules says what each means."""
+    """When it is due and how its ticks behave; the reference of schedules says what each means.
+
+    Attributes:
+        workflow: what each tick enqueues, in the form of a workflow file of JSON, instead of a
+            task with its arguments, queue and priority.
+    """
 
     cron: _Cron | None = None
     every: _Interval | None = None
@@ -182,6 +188,7 @@ class ScheduleOptionsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=Tr
     kwargs: JsonObject = msgspec.field(default_factory=no_json)
     queue: NewName | None = None
     priority: Priority | None = None
+    workflow: JsonObject = msgspec.field(default_factory=no_json)
     tz: _Zone | None = None
     misfire: Literal["skip", "once", "all"] | None = None
     catch_up: _Interval | None = None
@@ -193,10 +200,10 @@ class ScheduleOptionsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=Tr
 
 
 class NewSchedule(ScheduleOptionsBody, forbid_unknown_fields=True, kw_only=True):
-    """A schedule that calls a task; give cron or every."""
+    """A schedule that calls a task or enqueues a workflow; give cron or every."""
 
     name: NewName
-    task: Name
+    task: Name | None = None
     paused: bool = False
 
 
@@ -213,7 +220,7 @@ class ScheduleEdit(ScheduleOptionsBody, forbid_unknown_fields=True, kw_only=True
 
 
 def create_schedule(call: ApiCall[Nothing, NewSchedule]) -> ScheduleShown:
-    """Create a schedule that calls a task of the app; its arguments are checked first."""
+    """Create a schedule that calls a task of the app, or enqueues a workflow; both are checked."""
     body, app = call.body, app_for(call.backend, "create schedules")
     when = _when(body)
     if when is None:
@@ -221,11 +228,7 @@ def create_schedule(call: ApiCall[Nothing, NewSchedule]) -> ScheduleShown:
     if any(row.name == body.name for row in app.store.schedules.list()):
         detail = f"there is a schedule {body.name!r} already: change it with PATCH"
         raise RequestRefused(HTTPStatus.CONFLICT, detail)
-    check_task(app, body.task)
-    call_ = {"args": [], "kwargs": {}, **_call(app, body)}
-    check_values(app, body.task, call_["args"], call_["kwargs"])
-    place: Any = given(body, "queue", "priority")
-    work = app.signature(body.task, call_["args"], call_["kwargs"], **place)
+    work = _workflow(app, body) or _signature(app, body)
     options = {**_options(body), "paused": body.paused}
     plain = app.schedules.definition(body.name, when, work, options)
     row = app.store.schedules.create(body.name, plain, by=call.who.name)
@@ -237,7 +240,7 @@ def update_schedule(call: ApiCall[Nothing, ScheduleEdit]) -> ScheduleShown:
     """Change a schedule from now on; it holds over what the code says."""
     body, backend, row = call.body, call.backend, _row(call)
     options, place, when = _options(body), given(body, "queue", "priority"), _when(body)
-    is_call = bool(given(body, "args", "kwargs"))
+    is_call = bool(given(body, "args", "kwargs", "workflow"))
     is_change = bool(options or place or is_call or body.no_after) or when is not None
     if body.reset == is_change or (body.no_after and body.after is not None):
         detail = "give what to change, or reset alone; and after or no_after, not both"
@@ -246,12 +249,37 @@ def update_schedule(call: ApiCall[Nothing, ScheduleEdit]) -> ScheduleShown:
     if not body.reset:
         changes = schedule_changes(row, when, options)
         changes |= {"after": None} if body.no_after else {}
-        if is_call or place:
-            app = app_for(backend, "check arguments") if is_call else None
+        app: Any = app_for(backend, "check arguments") if is_call else None
+        if (workflow := _workflow(app, body)) is not None:
+            changes |= app.schedules.call(row.name, workflow)
+        elif is_call or place:
             changes["job"] = edited_job(app, row, _call(app, body) if app else {}, place)
     row = backend.store.schedules.update(row.name, changes, by=call.who.name)
     backend.notifier.ring_control()
     return _shown(call, row)
+
+
+def _signature(app: Any, body: NewSchedule) -> Any:
+    if body.task is None:
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "give task or workflow")
+    check_task(app, body.task)
+    call = {"args": [], "kwargs": {}, **_call(app, body)}
+    check_values(app, body.task, call["args"], call["kwargs"])
+    return app.signature(
+        body.task, call["args"], call["kwargs"], **given(body, "queue", "priority")
+    )
+
+
+def _workflow(app: Any, body: ScheduleOptionsBody) -> Any:
+    """The workflow of the body, if it has one."""
+    text = given(body, "workflow").get("workflow")
+    if text is None:
+        return None
+    is_task = getattr(body, "task", None) is not None
+    if is_task or given(body, "args", "kwargs", "queue", "priority"):
+        detail = "a workflow has the arguments, queues and priorities of its jobs: give it alone"
+        raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+    return workflow_from_text(app, bytes(text).decode(), format="json", source="the workflow")
 
 
 def _call(app: Any, body: ScheduleOptionsBody) -> dict[str, Any]:

@@ -140,7 +140,7 @@ export type NewCall = { task: string; args?: Array<any>; kwargs?: Record<string,
 
 export type NewOperation = { action: "cancel" | "purge" | "retry"; ids?: Array<string>; state?: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting" | null; queue?: string | null; task?: string | null; error?: string | null; argument?: string | null; group?: string | null; since?: string | null; until?: string | null; older_than?: number; reason?: string; before?: string | null; dry_run?: boolean };
 
-export type NewSchedule = { cron?: string | null; every?: string | null; args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null; tz?: string | null; misfire?: "all" | "once" | "skip" | null; catch_up?: string | null; overlap?: "allow" | "cancel_old" | "queue_one" | "skip" | null; jitter?: string | null; start?: string | null; end?: string | null; after?: string | null; name: string; task: string; paused?: boolean };
+export type NewSchedule = { cron?: string | null; every?: string | null; args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null; workflow?: Record<string, any>; tz?: string | null; misfire?: "all" | "once" | "skip" | null; catch_up?: string | null; overlap?: "allow" | "cancel_old" | "queue_one" | "skip" | null; jitter?: string | null; start?: string | null; end?: string | null; after?: string | null; name: string; task?: string | null; paused?: boolean };
 
 export type NewToken = { name: string; role?: "admin" | "operate" | "read"; sees_values?: boolean; expires_in?: number | null };
 
@@ -208,7 +208,7 @@ export type RewindBody = { position?: number | null; at?: string | null; dry_run
 
 export type Rewound = { position: number; again: number; left_out: number };
 
-export type ScheduleEdit = { cron?: string | null; every?: string | null; args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null; tz?: string | null; misfire?: "all" | "once" | "skip" | null; catch_up?: string | null; overlap?: "allow" | "cancel_old" | "queue_one" | "skip" | null; jitter?: string | null; start?: string | null; end?: string | null; after?: string | null; no_after?: boolean; reset?: boolean };
+export type ScheduleEdit = { cron?: string | null; every?: string | null; args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null; workflow?: Record<string, any>; tz?: string | null; misfire?: "all" | "once" | "skip" | null; catch_up?: string | null; overlap?: "allow" | "cancel_old" | "queue_one" | "skip" | null; jitter?: string | null; start?: string | null; end?: string | null; after?: string | null; no_after?: boolean; reset?: boolean };
 
 export type ScheduleList = { items: Array<ScheduleShownRow>; next?: string | null };
 
@@ -451,7 +451,7 @@ export class HammerflowClient {
   showLineage(params: { job_id: string; depth?: number; limit?: number }, options?: RequestOptions): Promise<Record<string, any>>;
   /** List the schedules by name. */
   listSchedules(params?: { state?: "active" | "aside" | "disabled" | "over" | "paused"; task?: string; queue?: string; after?: string; limit?: number }, options?: RequestOptions): Promise<ScheduleList>;
-  /** Create a schedule that calls a task of the app; its arguments are checked first. */
+  /** Create a schedule that calls a task of the app, or enqueues a workflow; both are checked. */
   createSchedule(params: NewSchedule, options?: RequestOptions): Promise<ScheduleShown>;
   /** Say in words when a cron expression is due, and list the next times. */
   explainCron(params: { count?: number; after?: string; cron: string; tz?: string }, options?: RequestOptions): Promise<NextRuns>;
