@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from hammerflow import Hammerflow, JobFailed, JobState, Workflow, chord, current_job, group
+from hammerflow import (
+    Hammerflow,
+    JobFailed,
+    JobState,
+    UniqueKey,
+    Workflow,
+    chord,
+    current_job,
+    group,
+)
 from hammerflow.testing import drain
 
 
@@ -92,6 +101,21 @@ def test_any_kind_of_body_may_be_replaced(app: Hammerflow, t: SimpleNamespace, k
     drain(app)
     assert result.get(timeout=1) == {"swap": [2, 4], "add": 2}
     assert result.stats().total == 4
+
+
+def test_a_replaced_job_keeps_the_rule_of_its_key(app: Hammerflow, t: SimpleNamespace) -> None:
+    """A key that was free once the job started is not taken again when the job is retried."""
+
+    @app.task(unique=UniqueKey(for_states="until_started"))
+    def swap(n: int) -> None:
+        current_job().replace(t.fail.s(n))
+
+    first = swap.delay(1)
+    drain(app)
+    assert first.state is JobState.FAILED
+    swap.options(delay=3600).delay(1)
+    first.retry()
+    assert first.state is JobState.READY
 
 
 def test_a_replacement_that_cannot_be_fails_with_a_reason(

@@ -5,11 +5,12 @@ e.lease > COALESCE((SELECT max(r.lease) FROM {errors} r
                     WHERE r.job_id = e.job_id AND r.kind = 'replayed'), -1)
 
 -- Writes the new task and arguments of a job whose body has replaced it by another call, which has
--- only the edges (RowFlags.HAS_EDGES, which is 1) in common with it.
+-- only the edges and the unique key with its rule in common with it (HAS_EDGES, FREED_AT_START).
+-- 129 = 1 | 128.
 -- name: job_replace
 UPDATE {jobs}
 SET task_id = :task_id::bigint, queue_id = :queue_id::bigint, args = :args::bytea,
-  options = :options::text, flags = (flags & 1) | :flags::smallint, lane = :lane::bigint,
+  options = :options::text, flags = (flags & 129) | :flags::smallint, lane = :lane::bigint,
   limit_key = :limit_key::text, fair_key = :fair_key::text
 WHERE id = :id::uuid
 
