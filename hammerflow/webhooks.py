@@ -164,8 +164,8 @@ def verify(
         public and _is_signed(public, given, body)
     ):
         raise WebhookInvalid(
-            "no signature of the webhook fits: the secret is another one, or the body is not the "
-            "one that was sent"
+            "no signature of the webhook matches: the secret is a different one, or the body was "
+            "changed on the way"
         )
 
 

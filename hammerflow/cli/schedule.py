@@ -239,7 +239,7 @@ def update(
     call = _given(args=args_text, kwargs=kwargs_text)
     when = _when(cron, every)
     if reset == bool(given or place or call or path or no_after or when is not None):
-        raise click.UsageError("give what to change, or --reset alone")
+        raise click.UsageError("say what to change, or give --reset alone")
     if no_after and "after" in given:
         raise click.UsageError("give --after or --no-after, not both")
     with contextlib.ExitStack() as opened:

@@ -162,8 +162,8 @@ def add(
     """
     if names := code_of(kind, dict(options)) - {kind if ":" not in kind else ""}:
         raise ConfigError(
-            f"{', '.join(sorted(names))} is code of yours: declare such a sink with app.sink() in "
-            "the app, as the relay imports nothing that only the database names"
+            f"{', '.join(sorted(names))} is your own code, and the relay imports nothing that only "
+            "the database names: declare the sink in the app, with app.sink()"
         )
     config = config_of_text(kind, dict(options))
     check_variables(f"the sink {name}", config, session.settings.bounds)

@@ -357,7 +357,7 @@ class Codec:
             data, strict_map_key=False, timestamp=3, ext_hook=on_extension, list_hook=on_list
         )
         if open_tags:
-            raise NotDecodable("the bytes hold a type tag at a place where no type can be")
+            raise NotDecodable("the bytes have a type tag where none is allowed")
         return value
 
     def _tagged(self, items: list[Any], opaque: list[Opaque] | None) -> Any:

@@ -74,8 +74,8 @@ def _zone_suffix(value: datetime | time, zone: tzinfo) -> str:
     # dateutil's tzoffset): the moment and its offset are all there is.
     if offset is None or zone.utcoffset(None) != offset:
         raise EncodeError(
-            f"its time zone is a {full_name(type(zone))}, of which only the offset at that moment "
-            "could be kept; use zoneinfo.ZoneInfo or a fixed offset"
+            f"its time zone, a {full_name(type(zone))}, would be lost except for the offset at "
+            "that moment; use zoneinfo.ZoneInfo or a fixed offset"
         )
     return ""
 

@@ -106,8 +106,8 @@ def _template(app: _HookApp, task: Task[..., Any]) -> dict[str, Any]:
     keyed = [name for name in ("unique", "limit_key", "fair_by") if getattr(defaults, name, None)]
     if keyed:
         raise ConfigError(
-            f"app.on: the task {task.name} of a hook cannot have {keyed[0]}, which is made of the "
-            "arguments of a call: have the hook enqueue a job of a task that has it"
+            f"app.on: the task {task.name} has {keyed[0]}, which is computed from the arguments of "
+            "a call, and a hook has none: let the hook enqueue a job of such a task"
         )
     job = app._factory.make(task, task.name, (), {}, {})
     return CallTemplate((), [job]).numbered().to_json()

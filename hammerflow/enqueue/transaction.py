@@ -85,9 +85,9 @@ class OpenTransaction:
         """Raise HammerflowError where it is hidden from a consumer that it keeps from writing."""
         if self.keeps_others_from_writing and any(g.is_between_items for g in self.generators):
             raise HammerflowError(
-                "this call would wait for the transaction of the async generator whose item is "
-                "handled here, and SQLite has one writer: enqueue in the generator or after the "
-                "loop"
+                "this call would wait forever: the async generator that this loop reads holds a "
+                "transaction open, and SQLite allows one writer; enqueue in the generator or after "
+                "the loop"
             )
 
     def check(self) -> None:

@@ -236,8 +236,9 @@ def refuse_limits(given: Iterable[str], options: TaskOptions, owner: str = "") -
     for name in LIMITS if options.is_async and not options.runs_alone else ():
         if name in given:
             raise ConfigError(
-                f"{owner}{name} of a call needs an async function whose task has a limit, too: "
-                "jobs of others share their process, so give @app.task memory_limit or cpu_limit"
+                f"{owner}{name} can be given to a call of an async function only if its task has "
+                "a limit, because jobs without one share a process: give @app.task memory_limit or "
+                "cpu_limit"
             )
 
 

@@ -58,7 +58,7 @@ def _app_of_this_process(key: bytes, name: str) -> Any:
     app = _APPS.get(key)
     if app is None:
         raise ConfigError(
-            f"cannot unpickle the app {name!r}: it is not in this process, and no module holds it; "
-            "make the app a global variable of a module"
+            f"cannot unpickle the app {name!r}: it belongs to another process and is not a global "
+            "variable of any module; make it one"
         )
     return app

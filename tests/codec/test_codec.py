@@ -220,12 +220,12 @@ OPAQUE = f"type {__name__}.Opaque cannot be encoded"
         (
             (datetime(2025, 7, 1, tzinfo=WALL),),
             {},
-            "args[0]: its time zone is a tests.codec",
+            "args[0]: its time zone, a tests.codec",
         ),
         (
             (time(12, tzinfo=WALL),),
             {},
-            "only the offset at that moment could be kept; use",
+            "would be lost except for the offset at that moment; use",
         ),
         (
             (datetime(2025, 7, 1, tzinfo=NAMELESS),),

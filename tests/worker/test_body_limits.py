@@ -127,7 +127,7 @@ def test_a_call_of_an_async_function_without_limits_takes_none(sqlite_shop: Shop
 
     for option in ({"memory_limit": "2GB"}, {"cpu_limit": 3}):
         (name,) = option
-        with pytest.raises(ConfigError, match=f"shared: {name} of a call needs an async function"):
+        with pytest.raises(ConfigError, match=f"shared: {name} can be given to a call of an async"):
             shared.options(**option).delay()
         assert alone.options(**option).delay()
     app.close()

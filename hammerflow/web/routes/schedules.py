@@ -243,7 +243,7 @@ def update_schedule(call: ApiCall[Nothing, ScheduleEdit]) -> ScheduleShown:
     is_call = bool(given(body, "args", "kwargs", "workflow"))
     is_change = bool(options or place or is_call or body.no_after) or when is not None
     if body.reset == is_change or (body.no_after and body.after is not None):
-        detail = "give what to change, or reset alone; and after or no_after, not both"
+        detail = "say what to change, or give reset alone; and give after or no_after, not both"
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
     changes: dict[str, Any] | None = None
     if not body.reset:
