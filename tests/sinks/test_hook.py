@@ -144,7 +144,7 @@ def test_wrong_hooks_are_refused_in_a_sentence(app: Hammerflow) -> None:
         app.on()
     with pytest.raises(TypeError, match="two"):
         app.on("job.failed")(two)
-    with pytest.raises(ConfigError, match="cannot have unique"):
+    with pytest.raises(ConfigError, match="has unique, which is computed"):
         app.on("job.failed")(alone)
     with pytest.raises(ConfigError, match=r"no kind of event 'job\.nothing'"):
         app.on("job.nothing")(lambda event: None)
