@@ -20,6 +20,7 @@ from hammerflow.worker.supervisor.child_group import SerialChildGroup
 from hammerflow.worker.supervisor.child_sizer import ChildSizer
 from hammerflow.worker.supervisor.pool import Pool
 from hammerflow.worker.supervisor.pool_size import PoolSize, changed_range
+from hammerflow.worker.supervisor.suspects import SuspectTurns
 from tests.acceptance.kit import Shop, Worker
 from tests.support.waiting import until
 from tests.worker.kit import claimed
@@ -127,7 +128,7 @@ class _Sized:
     """A group with handles of children that nobody has forked, and its sizer."""
 
     def __init__(self, least: int, most: int, available: float) -> None:
-        self.group = SerialChildGroup(threading.RLock(), {}, [])
+        self.group = SerialChildGroup(threading.RLock(), {}, SuspectTurns(lambda *_: True))
         self.group.wanted = least
         limits = ChildRange(least, most)
         self.sizer = ChildSizer(self.group, limits, 10.0, lambda: available)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hammerflow import JobFailed, JobState, Result
+from hammerflow.worker.supervisor.round_results import HeldJob
+from hammerflow.worker.supervisor.suspects import SuspectTurns
 from tests.acceptance.kit import Shop
 from tests.support.waiting import until
 
@@ -93,3 +96,23 @@ def test_suspects_stop_nothing_else(sqlite_shop: Shop, folder: Path) -> None:
         assert len(mark.read_text().split()) == 21, "the others wait for their turn"
         never.touch()
         assert [result.get(timeout=30) for result in held] == [[1, 0]] * 12
+
+
+def test_none_begins_before_the_outcome_of_the_one_before_is_written() -> None:
+    """Else a worker that dies meanwhile still holds both, and the first is charged."""
+    written: set[bytes] = set()
+    turns = SuspectTurns(lambda worker_id, job_id: job_id in written)
+    child: Any = object()
+    job: Any = SimpleNamespace(id=b"first")
+
+    assert turns.is_free
+    turns.begin(child, HeldJob(1, job))
+    assert not turns.is_free
+    turns.end(child)
+    written.add(job.id)
+    assert not turns.is_free, "its answer is not delivered yet"
+    written.clear()
+    turns.note_delivery()
+    assert not turns.is_free
+    written.add(job.id)
+    assert turns.is_free

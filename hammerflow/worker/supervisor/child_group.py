@@ -17,7 +17,7 @@ from hammerflow.worker.supervisor.child_channel import ChildChannel
 from hammerflow.worker.supervisor.prefetch import CHUNK_JOBS, TINY, Prefetch
 from hammerflow.worker.supervisor.round_results import HeldJob
 from hammerflow.worker.supervisor.serial_handle import SerialChildHandle
-from hammerflow.worker.supervisor.suspects import SUSPECTS, Suspects
+from hammerflow.worker.supervisor.suspects import SUSPECTS, Suspects, SuspectTurns
 
 __all__ = [
     "AsyncChildGroup", "ChildGroup", "Group", "Handle", "LimitedAsyncChildGroup",
@@ -56,11 +56,11 @@ class ChildGroup(Generic[H]):
     _handle_type: type[H]
 
     def __init__(
-        self, lock: threading.RLock, queues: Mapping[int, str], peers: list[Suspects]
+        self, lock: threading.RLock, queues: Mapping[int, str], turns: SuspectTurns
     ) -> None:
         self.children: list[H] = []
         self.backlog = Backlog()
-        self.suspects = Suspects(peers)
+        self.suspects = Suspects(turns)
         self.prefetch = Prefetch()
         self.wanted = 0
         self.spare = 0
@@ -240,9 +240,9 @@ class AsyncChildGroup(ChildGroup[AsyncChildHandle]):
     _handle_type = AsyncChildHandle
 
     def __init__(
-        self, lock: threading.RLock, queues: Mapping[int, str], peers: list[Suspects], *, slots: int
+        self, lock: threading.RLock, queues: Mapping[int, str], turns: SuspectTurns, *, slots: int
     ) -> None:
-        super().__init__(lock, queues, peers)
+        super().__init__(lock, queues, turns)
         self._slots = slots
 
     def room(self, now: float) -> int:
@@ -288,9 +288,9 @@ class LimitedAsyncChildGroup(AsyncChildGroup):
     runs_alone = True
 
     def __init__(
-        self, lock: threading.RLock, queues: Mapping[int, str], peers: list[Suspects]
+        self, lock: threading.RLock, queues: Mapping[int, str], turns: SuspectTurns
     ) -> None:
-        super().__init__(lock, queues, peers, slots=1)
+        super().__init__(lock, queues, turns, slots=1)
 
 
 Group = SerialChildGroup | AsyncChildGroup

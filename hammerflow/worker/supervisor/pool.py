@@ -36,7 +36,7 @@ from hammerflow.worker.supervisor.job_log import JobLog
 from hammerflow.worker.supervisor.limit_watch import LimitWatch
 from hammerflow.worker.supervisor.pool_size import PoolSize
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults, Runs
-from hammerflow.worker.supervisor.suspects import Suspects
+from hammerflow.worker.supervisor.suspects import SuspectTurns
 
 __all__ = ["Pool"]
 
@@ -46,6 +46,8 @@ log = logging.getLogger("hammerflow.pool")
 _BACKLOG_WAIT = 0.5
 #: So do suspects after this many seconds; they wait for each other.
 _SUSPECTS_WAIT = 30.0
+#: Seconds after which a suspect whose turn it is is tried again.
+_TURN_WAIT = 0.02
 #: Between two rounds while children stream tiny jobs: outcomes are then taken by the dozen.
 _BREATH = 0.0005
 _AFTER_ERROR = 0.1
@@ -80,6 +82,7 @@ class Pool:
         on_progress: takes what a job reports of its progress: id, fraction, note.
         on_fork_server_lost: called when the fork server has died or does not answer; with that
             as a sentence.
+        is_written: see :class:`SuspectTurns`.
         on_runs: takes the outcomes of attempts that have ended, and their seconds, before
             ``deliver`` gets them.
 
@@ -99,6 +102,7 @@ class Pool:
         keep_logs: Callable[[Sequence[JobLogRow]], None],
         on_progress: Callable[[bytes, float, str], None],
         on_fork_server_lost: Callable[[str], None],
+        is_written: Callable[[int, bytes], bool] = lambda worker_id, job_id: True,
         on_runs: Callable[[Sequence[Runs]], None] | None = None,
     ) -> None:
         self.lock = threading.RLock()
@@ -108,9 +112,9 @@ class Pool:
         self.have_ended = threading.Event()
         self._queues: dict[int, str] = {}
         self._job_log = JobLog(log_level, self._queues)
-        suspects: list[Suspects] = []
-        self.serial = SerialChildGroup(self.lock, self._queues, suspects)
-        shared = self.lock, self._queues, suspects
+        self._turns = SuspectTurns(is_written)
+        shared = self.lock, self._queues, self._turns
+        self.serial = SerialChildGroup(*shared)
         self.async_ = AsyncChildGroup(*shared, slots=options.async_slots)
         self.groups: tuple[Group, ...] = (
             self.serial, self.async_, LimitedAsyncChildGroup(*shared),
@@ -426,6 +430,8 @@ class Pool:
     def _next_wake(self, now: float) -> float:
         """When there is something to do that no message announces; infinity for never."""
         times = [*self._children.wake_times()]
+        if self._turns.are_due:
+            times.append(now + _TURN_WAIT)
         times += [sizer.next_update() for sizer in self._size.sizers if not self._is_draining]
         for group in self.groups:
             times += [group.backlog.oldest + _BACKLOG_WAIT, group.next_rebalance()]
@@ -470,6 +476,7 @@ class Pool:
             if pairs:  # the ends of one round are mostly of one queue: no work for each job
                 self._ended[pairs[0][0].queue_id] += len(pairs)
             self._deliver_to_settler(worker_id, pairs)
+        self._turns.note_delivery()
         self._job_log.write(results.to_log, self._children.catalog)
 
 

@@ -153,6 +153,7 @@ class Runtime:
             log_level=logging.INFO if logs_all else logging.DEBUG,
             deliver=self._put_and_ring if self._options.caps else self._settler.put,
             keep_logs=self._settler.keep_logs,
+            is_written=self._settler.is_written,
             on_progress=self._progress.record,
             on_fork_server_lost=on_fork_server_lost,
             on_runs=None if self._counters is None else self._counters.note_runs,

@@ -158,6 +158,10 @@ class Settler:
             groups = [*self._queue, *((batch.worker_id, batch.pairs) for batch in batches)]
             return {job.id for owner, pairs in groups if owner == worker_id for job, _ in pairs}
 
+    def is_written(self, worker_id: int, job_id: bytes) -> bool:
+        """Whether no outcome of this job, claimed under this registration, waits to be written."""
+        return job_id not in self.held(worker_id)
+
     def stop(self, timeout: float) -> bool:
         """Write all outcomes and end; False if that took longer than ``timeout`` seconds."""
         with self._changed:
