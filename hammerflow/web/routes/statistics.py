@@ -157,7 +157,7 @@ def show_series(call: ApiCall[SeriesQuery, None]) -> StatsSeries:
     Those of a queue are by hour from 3 hours on.
     """
     store, query = call.backend.store, call.query
-    # Of one queue the rows of all tasks and queues are read: there are no sums of queues.
+    # For one queue, the rows of all tasks and queues are read, because sums exist by task only.
     hourly_from = 24.0 * HOUR if query.queue is None else _MINUTES_OF_A_QUEUE
     window = Window.last(query.hours * 3600, store.clock(), hourly_from=hourly_from)
     found = store.statistics.summed(window, task=query.task, queue=query.queue)

@@ -165,7 +165,7 @@ ORDER BY r.job_id
 LIMIT :n::bigint
 FOR UPDATE SKIP LOCKED
 
--- There is no index of leases by their keys.
+-- The leases have no index by key.
 -- macro: running_by_key
 SELECT {key_of:priority_order} AS id, count(*) AS n FROM {leases} WHERE priority_order >= 8 GROUP BY 1
 
