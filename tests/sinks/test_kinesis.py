@@ -8,7 +8,6 @@ import json
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.sinks.registry import open_sink, shown_config
 from tests.sinks.test_delivery import add, deliver
 from tests.stores.kit import Desk
+from tests.support.clouds import kinesis_server
 
 ACCESS = {"region": "eu-central-1", "access_key_id": "id", "secret_access_key": "s3cret"}
 
@@ -38,24 +38,7 @@ class Kinesis:
         self._at = self._moto.get_host_and_port()
         self.plan: list[Sequence[int] | None] = []
         self.calls: list[tuple[str, list[str]]] = []
-        service = self
-
-        class Proxy(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status, answer = service.handle(dict(self.headers), body)
-                self.send_response(status)
-                self.send_header("Content-Type", "application/x-amz-json-1.1")
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+        self._proxy = kinesis_server(0, self.handle)
         self._thread = threading.Thread(target=self._proxy.serve_forever)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._proxy.server_port}"

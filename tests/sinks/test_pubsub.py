@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from concurrent import futures
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.sinks.registry import open_sink, shown_config
 from tests.sinks.test_delivery import add, deliver
 from tests.stores.kit import Desk
+from tests.support.clouds import publisher_server
 
 TOPIC = "projects/p/topics/jobs"
 
@@ -29,7 +29,7 @@ class PubSub:
 
     def __init__(self) -> None:
         import grpc
-        from google.pubsub_v1.types import PublishRequest, PublishResponse
+        from google.pubsub_v1.types import PublishResponse
 
         self.got: list[Any] = []
         self.requests: list[int] = []
@@ -45,15 +45,7 @@ class PubSub:
             self.got += request.messages
             return PublishResponse(message_ids=["1"] * len(request.messages))
 
-        handler = grpc.unary_unary_rpc_method_handler(
-            publish, request_deserializer=PublishRequest.deserialize,
-            response_serializer=PublishResponse.serialize,
-        )  # fmt: skip
-        methods = grpc.method_handlers_generic_handler(
-            "google.pubsub.v1.Publisher", {"Publish": handler}
-        )
-        self._server = grpc.server(futures.ThreadPoolExecutor(2))
-        self._server.add_generic_rpc_handlers((methods,))
+        self._server = publisher_server(publish, 2)
         self.port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
         self.codes = grpc.StatusCode

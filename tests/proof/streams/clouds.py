@@ -17,9 +17,9 @@ import random
 import sys
 import threading
 from collections.abc import Iterable
-from concurrent import futures
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.clouds import kinesis_server, publisher_server
 
 __all__ = ["STREAM", "TOPIC"]
 
@@ -100,31 +100,12 @@ class _Kinesis:
 
 
 def _serve_kinesis(port: int, kept: _Kept) -> None:
-    service = _Kinesis(kept)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, answer = service.handle(dict(self.headers), body)
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.1")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    server.serve_forever()
+    kinesis_server(port, _Kinesis(kept).handle).serve_forever()
 
 
 def _serve_pubsub(port: int, kept: _Kept) -> None:
     import grpc
-    from google.pubsub_v1.types import PublishRequest, PublishResponse
+    from google.pubsub_v1.types import PublishResponse
 
     def publish(request: Any, context: Any) -> Any:
         chance = random.random()
@@ -136,15 +117,7 @@ def _serve_pubsub(port: int, kept: _Kept) -> None:
             context.abort(grpc.StatusCode.UNAVAILABLE, "it was taken")
         return PublishResponse(message_ids=["1"] * len(request.messages))
 
-    handler = grpc.unary_unary_rpc_method_handler(
-        publish, request_deserializer=PublishRequest.deserialize,
-        response_serializer=PublishResponse.serialize,
-    )  # fmt: skip
-    methods = grpc.method_handlers_generic_handler(
-        "google.pubsub.v1.Publisher", {"Publish": handler}
-    )
-    server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((methods,))
+    server = publisher_server(publish, 4)
     assert server.add_insecure_port(f"127.0.0.1:{port}") == port
     server.start()
     server.wait_for_termination()
