@@ -43,6 +43,7 @@ from hammerflow.options.option import checked, documented, refuse_unknown
 from hammerflow.results import pauses as pausing
 from hammerflow.results.group import GroupResult
 from hammerflow.results.result import Result, Results
+from hammerflow.results.statistics import AppStats
 from hammerflow.results.workflow import BatchResult, WorkflowResult
 from hammerflow.schedules.crontab import crontab
 from hammerflow.schedules.options import (
@@ -471,11 +472,11 @@ class Hammerflow:
         """Jobs, newest first."""
         given: dict[str, Any] = {"state": state, "queue": queue, "task": task, "since": since}
         given |= {"until": until, "limit": limit, "before": before}
-        filters = checked(JOB_FILTERS, given, "app.jobs()")
-        return list(self.store.jobs.list(**filters))
+        return list(self.store.jobs.list(**checked(JOB_FILTERS, given, "app.jobs()")))
 
     hooks = cached_property(app_methods.job_hooks)
     sinks = cached_property(app_methods.declared_sinks)
+    stats = cached_property(AppStats)
     sink, on, webhook = app_methods.declare_sink, event_hooks.hook_on, webhook_methods.declare
     events, aevents = app_methods.read_events, app_methods.aread_events
     alerts = cached_property(alert_methods.declared_alerts)

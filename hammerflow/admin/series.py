@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from hammerflow.admin.statistics import Summary, merged, summary_json
+from hammerflow.admin.statistics import summary_json
+from hammerflow.results.statistics import to_jobs_over_time
 from hammerflow.stores.statistics import Counts, Window
 
 __all__ = ["Series", "series_of"]
@@ -25,15 +25,9 @@ class Series(NamedTuple):
 
 def series_of(window: Window, found: Iterable[Counts]) -> Series:
     """The points of what was read of a window."""
-    by_begin: dict[datetime, list[Counts]] = {}
-    for counts in found:
-        by_begin.setdefault(counts.begin, []).append(counts)
     points = []
-    begin, step = datetime.fromtimestamp(window.begin, UTC), timedelta(seconds=window.span)
-    while begin.timestamp() < window.end:
-        summaries = merged(by_begin.get(begin, ()), lambda _: "")
-        point = summary_json("name", summaries[0] if summaries else Summary(""))
+    for each in to_jobs_over_time(window, found):
+        point = summary_json("name", each)
         del point["name"]
-        points.append({"at": begin, **point})
-        begin += step
+        points.append({"at": each.at, **point})
     return Series(window.span, points)

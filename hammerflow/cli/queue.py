@@ -8,7 +8,6 @@ from functools import partial
 import click
 
 from hammerflow.admin.queues import figures_of, healths_of
-from hammerflow.admin.statistics import queue_summaries
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.options import argument, flag, last_hours, shared, text_option
@@ -19,6 +18,7 @@ from hammerflow.ids import name_id
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.pauses import pause as pause_jobs
 from hammerflow.results.pauses import resume as resume_jobs
+from hammerflow.results.statistics import queue_totals
 from hammerflow.results.waiting import announce
 from hammerflow.stores.pauses import PauseKind
 from hammerflow.stores.queue_stats import BOUND
@@ -90,7 +90,7 @@ def stats(session: Session, name: str | None, hours: float | None) -> None:
         if name is not None:
             check_queue(session, store, name)
         if hours is not None:
-            past = queue_summaries(store, hours, queue=name)
+            past = queue_totals(store, hours * 3600, queue=name)
             session.show_list(past, summary_view("queue"), empty=NO_JOBS)
             return
         found = figures_of(store, lease=session.settings.lease, name=name)

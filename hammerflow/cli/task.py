@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from hammerflow.admin.statistics import task_summaries
 from hammerflow.cli.known_names import check_task, warn_of_queue
 from hammerflow.cli.options import argument, flag, last_hours, only_queue, shared, text_option
 from hammerflow.cli.output import TableView
@@ -18,6 +17,7 @@ from hammerflow.cli.statistics_view import NO_JOBS, summary_view
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.results.pauses import pause as pause_jobs
 from hammerflow.results.pauses import resume as resume_jobs
+from hammerflow.results.statistics import task_totals
 from hammerflow.stores.pauses import PauseKind
 from hammerflow.stores.tasks import TaskStatus
 from hammerflow.text import user_at_host
@@ -55,7 +55,7 @@ def stats(session: Session, name: str | None, hours: float, queue: str | None) -
         if name is not None:
             check_task(session, store, name)
         warn_of_queue(session, store, queue)
-        found = task_summaries(store, hours, task=name, queue=queue)
+        found = task_totals(store, hours * 3600, task=name, queue=queue)
     session.show_list(found, summary_view("task"), empty=NO_JOBS)
 
 

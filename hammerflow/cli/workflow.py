@@ -13,7 +13,6 @@ from hammerflow.admin.dependencies import dependencies_of
 from hammerflow.admin.ids import find_job, find_workflow, page_mark
 from hammerflow.admin.jobs import error_notes
 from hammerflow.admin.page import Page
-from hammerflow.admin.statistics import workflow_points, workflow_summaries
 from hammerflow.admin.workflows import (
     MEMBERS_READ,
     WorkflowProgress,
@@ -31,6 +30,11 @@ from hammerflow.cli.workflow_file import file_options, read_file
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.options.checks import NAME_CHECK
+from hammerflow.results.statistics import (
+    to_workflows_over_time,
+    window_of,
+    workflow_totals,
+)
 from hammerflow.results.workflow import WorkflowResult
 from hammerflow.stores.workflow_pages import WorkflowFilter
 from hammerflow.stores.workflows import WorkflowRow
@@ -63,11 +67,13 @@ def stats(session: Session, name: str | None, hours: float) -> None:
     on average in the last 20 runs. Percentiles are right to within 9.1 %.
     """
     with session.store() as store:
+        window = window_of(store, hours * 3600)
+        runs = store.statistics.of_workflows(window, name=name)
         if name is None:
-            found = workflow_summaries(store, hours)
+            found = workflow_totals(store, window, runs)
             session.show_list(found, WORKFLOW_STATS, empty=NO_WORKFLOWS)
         else:
-            points = workflow_points(store, hours, name)
+            points = [p for p in to_workflows_over_time(window, runs, name) if any(p.runs.values())]
             session.show_list(points, WORKFLOW_POINTS, empty=NO_WORKFLOWS)
 
 

@@ -1279,11 +1279,10 @@ class WorkflowShown(TypedDict):
 
 class WorkflowStatsList(TypedDict):
     items: list[WorkflowStatsRow]
+    span: int
     points: list[WorkflowStatsPoint]
 
 class WorkflowStatsPoint(TypedDict):
-    name: str
-    kind: str
     completed: int
     failed: int
     cancelled: int
@@ -1291,13 +1290,9 @@ class WorkflowStatsPoint(TypedDict):
     took_p50: float | None
     took_p95: float | None
     took_mean: float | None
-    slowest_node: str | None
-    slowest_node_seconds: float | None
     at: str
 
 class WorkflowStatsRow(TypedDict):
-    name: str
-    kind: str
     completed: int
     failed: int
     cancelled: int
@@ -1305,6 +1300,8 @@ class WorkflowStatsRow(TypedDict):
     took_p50: float | None
     took_p95: float | None
     took_mean: float | None
+    name: str
+    kind: str
     slowest_node: str | None
     slowest_node_seconds: float | None
 
@@ -1483,7 +1480,7 @@ class Api(Client):
         queue: str = ...,
         key: str | None = ...,
     ) -> StatsSeries:
-        """Show figures over time: by minute up to a day, by hour up to 24 days, then by day."""
+        """Show figures over time: by minute below a day, by hour up to 24 days, then by day."""
     def list_queue_stats(
         self,
         *,

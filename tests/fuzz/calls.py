@@ -105,6 +105,7 @@ class World:
         echo = self.task.s
         self.objects: dict[str, Any] = {
             "app": app,
+            "app.stats": app.stats,
             "task": self.task,
             "spawner": self.spawner,
             "bound": self.task.options(queue="q"),

@@ -54,6 +54,7 @@ def test_the_fuzz_reaches_every_option(world: World) -> None:
         "Hammerflow(lease)", "app.task(retry_on)", "app.spawner(max_depth)", "task.options(eta)",
         "task.apply_async(args)", "signature.set(timeout)", "SpawnConfig(metadata)",
         "Workflow(retry)", "workflow.add(after)", "app.batch(on_failure)", "app.jobs(before)",
+        "app.stats.tasks(last)",
         "result.get(timeout)", "group_result.cancel(reason)", "workflow_result.retry(node)",
         "current_job().progress(note)", "constant(jitter)", "chord(header)",
     ):  # fmt: skip

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hammerflow.admin.statistics import workflow_points, workflow_summaries, workflow_summary_json
+from hammerflow import Hammerflow
+from hammerflow.admin.statistics import workflow_summary_json
+from hammerflow.errors import ConfigError
 from hammerflow.jobs.outcome import Completed
 from hammerflow.stores import workflow_statistics
 from hammerflow.stores.statistics import DAY, HOUR, MINUTE, Window
@@ -75,7 +78,13 @@ def test_a_summary_has_the_ratio_the_times_and_the_slowest_node(desk: Desk) -> N
         end(desk, "nightly", 600, took=took, is_bad=took > 30)
     end(desk, "other", 700)
     count_all(desk)
-    [nightly, other] = workflow_summaries(desk.store, 24)
+    with closing(Hammerflow("shop", database=desk.url)) as app:
+        [nightly, other] = app.stats.workflows()
+        [alone] = app.stats.workflows(name="other", last=timedelta(hours=2))
+        points = app.stats.workflows_over_time(name="nightly")
+        everything = app.stats.workflows_over_time(last=2 * HOUR)
+        with pytest.raises(ConfigError, match="last"):
+            app.stats.workflows(last=0)
     found = workflow_summary_json(nightly)
     assert (found["name"], found["completed"], found["failed"], found["cancelled"]) == (
         "nightly", 3, 1, 0
@@ -87,10 +96,11 @@ def test_a_summary_has_the_ratio_the_times_and_the_slowest_node(desk: Desk) -> N
         "node1", pytest.approx(5, abs=0.01)
     )  # fmt: skip
     assert other.name == "other"
-    assert [one.name for one in workflow_summaries(desk.store, 24, name="other")] == ["other"]
-    points = workflow_points(desk.store, 24, "nightly")
-    assert sum(sum(point.runs.values()) for _, point in points) == 4
-    assert all(at <= datetime.now(UTC) for at, _ in points)
+    assert (alone.name, alone.runs["completed"], alone.at) == ("other", 1, None)
+    assert [sum(point.runs.values()) for point in points if point.success_ratio] == [4]
+    assert len(points) == 25 and points[-1].at and points[-1].at <= datetime.now(UTC)
+    assert sum(sum(point.runs.values()) for point in everything) == 5
+    assert len(everything) == 121
 
 
 def test_rare_names_are_counted_together(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,16 @@ def fill(shop: Hammerflow) -> Hammerflow:
     return shop
 
 
+def count_ended(app: Hammerflow) -> None:
+    """Count what has ended in the last minutes, as workers do a little later."""
+    statistics, clock = app.store.statistics, app.store.clock
+    app.store.database.run("statistics_begin", begin=int(clock() // 60 - 5) * 60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "_clock", lambda: clock() + 600)
+        while statistics.count_next():
+            pass
+
+
 @pytest.fixture
 def busy(shop: Hammerflow) -> Hammerflow:
     """The shop with jobs that have ended and such that have not."""

@@ -14,13 +14,16 @@ from hammerflow.admin.failures import FailureGroup, failure_groups
 from hammerflow.admin.series import series_of
 from hammerflow.admin.shown_texts import ShownTexts
 from hammerflow.admin.statistics import (
-    queue_summaries,
     summary_json,
-    workflow_points,
-    workflow_summaries,
+    workflow_point_json,
     workflow_summary_json,
 )
-from hammerflow.stores.statistics import HOUR, Window
+from hammerflow.results.statistics import (
+    queue_totals,
+    to_workflows_over_time,
+    window_of,
+    workflow_totals,
+)
 from hammerflow.web.routes.types import Hours, Name, When, converted, instant_of
 from hammerflow.web.routing import ApiCall, Route
 
@@ -28,7 +31,6 @@ __all__ = ["ROUTES", "FailureGroupShown", "StatsPoint", "group_shown", "shown_gr
 
 #: Hours for which all clients share the figures of all queues, and how old those get, in seconds.
 _SHARED, _AGE = (1.0, 24.0), 30.0
-_MINUTES_OF_A_QUEUE = 3.0 * HOUR + 1  # seconds
 _NEWEST = 3_000  # errors, and parked jobs, that are grouped
 
 
@@ -100,19 +102,14 @@ class WorkflowStatsQuery(msgspec.Struct, forbid_unknown_fields=True):
     name: Name | None = None
 
 
-class WorkflowStatsRow(msgspec.Struct, kw_only=True):
-    """How many runs of a kind and name of workflows ended, and how long they took, in seconds.
+class RunFields(msgspec.Struct, kw_only=True):
+    """How many runs of workflows ended, and how long they took, in seconds.
 
     Attributes:
-        name: empty where rare names are counted together.
         success_ratio: of completed runs among those that completed or failed.
         took_p50: from the start of a run to its end; percentiles are right to within 9.1 %.
-        slowest_node: that ran longest on average in the last 20 runs; told of the 20 names with
-            most runs.
     """
 
-    name: str
-    kind: str
     completed: int
     failed: int
     cancelled: int
@@ -120,46 +117,66 @@ class WorkflowStatsRow(msgspec.Struct, kw_only=True):
     took_p50: float | None
     took_p95: float | None
     took_mean: float | None
+
+
+class WorkflowStatsRow(RunFields, kw_only=True):
+    """The figures of a kind and name of workflows.
+
+    Attributes:
+        name: empty where rare names are counted together.
+        slowest_node: that ran longest on average in the last 20 runs; told of the 20 names with
+            most runs.
+    """
+
+    name: str
+    kind: str
     slowest_node: str | None
     slowest_node_seconds: float | None
 
 
-class WorkflowStatsPoint(WorkflowStatsRow, kw_only=True):
+class WorkflowStatsPoint(RunFields, kw_only=True):
     """The figures from at on."""
 
     at: datetime
 
 
 class WorkflowStatsList(msgspec.Struct):
-    """The statistics of each name; points: of the one that was asked for, over time."""
+    """The statistics of each name, and of all names or the one that was asked for over time.
+
+    Attributes:
+        span: seconds of a point.
+        points: in the order of time, also where nothing ended.
+    """
 
     items: list[WorkflowStatsRow]
+    span: int
     points: list[WorkflowStatsPoint]
 
 
 def list_workflow_stats(call: ApiCall[WorkflowStatsQuery, None]) -> WorkflowStatsList:
-    """Show how many runs of workflows ended, how many completed, and how long they took."""
+    """Show how many runs of workflows ended, how many completed, and how long they took.
+
+    Over time by minute below a day, by hour up to 24 days, then by day.
+    """
     store, query = call.backend.store, call.query
-    found = workflow_summaries(store, query.hours, name=query.name)
-    points = [] if query.name is None else workflow_points(store, query.hours, query.name)
+    window = window_of(store, query.hours * 3600)
+    runs = store.statistics.of_workflows(window, name=query.name)
+    names = workflow_totals(store, window, runs)
+    points = to_workflows_over_time(window, runs, query.name or "")
     return WorkflowStatsList(
-        [converted(workflow_summary_json(one), WorkflowStatsRow) for one in found],
-        [
-            converted({**workflow_summary_json(one), "at": at}, WorkflowStatsPoint)
-            for at, one in points
-        ],
+        [converted(workflow_summary_json(one), WorkflowStatsRow) for one in names],
+        window.span,
+        [converted(workflow_point_json(one), WorkflowStatsPoint) for one in points],
     )
 
 
 def show_series(call: ApiCall[SeriesQuery, None]) -> StatsSeries:
-    """Show figures over time: by minute up to a day, by hour up to 24 days, then by day.
+    """Show figures over time: by minute below a day, by hour up to 24 days, then by day.
 
     Those of a queue are by hour from 3 hours on.
     """
     store, query = call.backend.store, call.query
-    # For one queue, the rows of all tasks and queues are read, because sums exist by task only.
-    hourly_from = 24.0 * HOUR if query.queue is None else _MINUTES_OF_A_QUEUE
-    window = Window.last(query.hours * 3600, store.clock(), hourly_from=hourly_from)
+    window = window_of(store, query.hours * 3600, queue=query.queue)
     found = store.statistics.summed(window, task=query.task, queue=query.queue)
     series = series_of(window, found)
     return StatsSeries(series.span, [converted(point, StatsPoint) for point in series.points])
@@ -171,7 +188,7 @@ def list_queue_stats(call: ApiCall[QueueStatsQuery, None]) -> QueueStatsList:
     store = call.backend.store
 
     def read() -> QueueStatsList:
-        found = queue_summaries(store, query.hours, task=query.task)
+        found = queue_totals(store, query.hours * 3600, task=query.task)
         rows = [converted(summary_json("queue", one), QueueStatsRow) for one in found]
         return QueueStatsList(rows)
 

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from hammerflow.admin.calls import known_task
-from hammerflow.admin.statistics import summary_json, task_summaries
+from hammerflow.admin.statistics import summary_json
 from hammerflow.errors import HammerflowError, UnknownTask
 from hammerflow.results.pauses import pause, resume
+from hammerflow.results.statistics import task_totals
 from hammerflow.stores.pauses import PauseKind
 from hammerflow.web.access import Role
 from hammerflow.web.backend import app_of
@@ -129,7 +130,7 @@ def show_task(call: ApiCall[Nothing, None]) -> TaskShown:
 def list_task_stats(call: ApiCall[StatsQuery, None]) -> TaskStatsList:
     """Show how many jobs of each task were enqueued and ended, and their times."""
     query = call.query
-    found = task_summaries(call.backend.store, query.hours, queue=query.queue)
+    found = task_totals(call.backend.store, query.hours * 3600, queue=query.queue)
     return TaskStatsList([converted(summary_json("task", one), TaskStats) for one in found])
 
 

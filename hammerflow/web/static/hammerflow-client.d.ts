@@ -308,11 +308,11 @@ export type WorkflowRowOut = { id: string; kind: string; name: string; status: s
 
 export type WorkflowShown = { id: string; kind: string; name: string; status: string; failure_policy: string; failures: number; parent_id: string | null; created_at: string | null; ended_at: string | null; deadline_at: string | null; health_check_interval: number | null; description: string | null; trace_id: string | null; correlation_id: string | null; metadata: any; reason: string | null; health: any; jobs: Record<string, number>; is_whole: boolean; nodes: Array<NodeShown>; more: Record<string, number>; is_cut: boolean };
 
-export type WorkflowStatsList = { items: Array<WorkflowStatsRow>; points: Array<WorkflowStatsPoint> };
+export type WorkflowStatsList = { items: Array<WorkflowStatsRow>; span: number; points: Array<WorkflowStatsPoint> };
 
-export type WorkflowStatsPoint = { name: string; kind: string; completed: number; failed: number; cancelled: number; success_ratio: number | null; took_p50: number | null; took_p95: number | null; took_mean: number | null; slowest_node: string | null; slowest_node_seconds: number | null; at: string };
+export type WorkflowStatsPoint = { completed: number; failed: number; cancelled: number; success_ratio: number | null; took_p50: number | null; took_p95: number | null; took_mean: number | null; at: string };
 
-export type WorkflowStatsRow = { name: string; kind: string; completed: number; failed: number; cancelled: number; success_ratio: number | null; took_p50: number | null; took_p95: number | null; took_mean: number | null; slowest_node: string | null; slowest_node_seconds: number | null };
+export type WorkflowStatsRow = { completed: number; failed: number; cancelled: number; success_ratio: number | null; took_p50: number | null; took_p95: number | null; took_mean: number | null; name: string; kind: string; slowest_node: string | null; slowest_node_seconds: number | null };
 
 export interface RequestOptions { key?: string; signal?: AbortSignal; headers?: object }
 export class HammerflowError extends Error { status: number; title: string }
@@ -361,7 +361,7 @@ export class HammerflowClient {
   stopOperation(params: { operation_id: string }, options?: RequestOptions): Promise<OperationShown>;
   /** Put the jobs of a retry back that have not started since; the others go on. */
   undoOperationById(params: { operation_id: string }, options?: RequestOptions): Promise<Undone>;
-  /** Show figures over time: by minute up to a day, by hour up to 24 days, then by day. */
+  /** Show figures over time: by minute below a day, by hour up to 24 days, then by day. */
   showSeries(params?: { hours?: number; task?: string; queue?: string }, options?: RequestOptions): Promise<StatsSeries>;
   /** Show how many jobs of each queue were enqueued and ended, and their times. */
   listQueueStats(params?: { hours?: number; task?: string }, options?: RequestOptions): Promise<QueueStatsList>;

@@ -10,7 +10,7 @@ import { pause, resume } from "./queues.js";
 export const HOURS = [["1", "1 hour"], ["24", "1 day"], ["168", "7 days"], ["720", "30 days"]];
 
 /** The points of a series that are over and counted: what is not yet would look like a fall. */
-const whole = (series) => (series?.points ?? []).filter((point) => secondsSince(point.at) - series.span > COUNTED);
+export const whole = (series) => (series?.points ?? []).filter((point) => secondsSince(point.at) - series.span > COUNTED);
 const COUNTED = 10; // seconds after the end of a minute until that is counted
 
 /** Ended jobs and times of a task or queue: shared by both. Where the page has tabs for the span, it gives that. */
