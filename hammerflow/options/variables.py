@@ -29,8 +29,15 @@ HIDDEN: Final = "********"
 SINK_PREFIX: Final = "HAMMERFLOW_SINK_"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-#: The password of a URL.
+#: The password of a URL; also one with a slash in it, which no URL can have: then a port does not
+#: follow the colon. Its length is bounded, so that a long text is read once.
 _PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/\s]+@")
+_BROKEN = re.compile(r"(?<=://)([^/@:\s\[]*):(?!\*{8}@)(?![0-9]{1,5}(?:[/?#,\s]|$))[^\s@]{1,200}@")
+#: A secret in the query of a URL, by its name; not the name of a variable.
+_IN_QUERY = re.compile(
+    r"([?&][\w.-]{0,40}(?:token|secret|passw|signature|api_?key|access_?key|auth)[\w.-]{0,40}=)"
+    r"(?!\$\{)[^&#\s]+", re.IGNORECASE,
+)  # fmt: skip
 
 
 def _variables(value: Any) -> tuple[str, ...]:
@@ -136,9 +143,13 @@ def _filled(owner: str, value: Any) -> Any:
 
 
 def redacted(value: Any) -> Any:
-    """A value without the passwords of its URLs."""
+    """A value without the passwords of its URLs, and without what their queries call secret."""
     if isinstance(value, Mapping):
         return {key: redacted(one) for key, one in value.items()}
     if isinstance(value, list):
         return [redacted(one) for one in value]
-    return _PASSWORD.sub(rf"\1:{HIDDEN}@", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    for pattern in (_PASSWORD, _BROKEN):
+        value = pattern.sub(rf"\1:{HIDDEN}@", value)
+    return _IN_QUERY.sub(rf"\1{HIDDEN}", value)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from urllib.parse import SplitResult, urlsplit
 
-from hammerflow.errors import HammerflowError
+from hammerflow.errors import ConfigError, HammerflowError
 from hammerflow.events.event import Event
 from hammerflow.jobs.job import NewJob
 from hammerflow.options.checks import Unfit, ValueCheck
 from hammerflow.options.option import OptionTable
 
-__all__ = ["HEADERS", "Message", "PositionKeeper", "Refused", "Report", "Sink", "SinkError"]
+__all__ = [
+    "HEADERS", "Message", "PositionKeeper", "Refused", "Report", "Sink", "SinkError", "split_url",
+]  # fmt: skip
 
 
 def _headers(value: Any) -> dict[str, str]:
@@ -37,6 +41,30 @@ class SinkError(HammerflowError):
 
 class Refused(HammerflowError):
     """A sink will never take this message; raised by an ``encode=`` function, too."""
+
+
+def split_url(name: str, url: str, schemes: Sequence[str]) -> SplitResult:
+    """The parts of the URL of a sink.
+
+    Args:
+        name: of the sink.
+        schemes: with which it may begin.
+
+    Raises:
+        ConfigError: it cannot be read; the message has nothing of it, as it may hold a password.
+    """
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        _ = parts.port  # raises an error that quotes it, and it may be a part of the password
+        if parts.scheme in schemes:
+            return parts
+        *others, last = [f"{scheme}://" for scheme in schemes]
+        known = f"{', '.join(others)} or {last}"
+        raise ConfigError(f"the url of the sink {name} must begin with {known}")
+    raise ConfigError(
+        f"the url of the sink {name} cannot be read: a special character in its user or password "
+        "must be percent-encoded (@ is %40, / is %2F, % is %25)"
+    )
 
 
 class Message(NamedTuple):

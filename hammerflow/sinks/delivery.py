@@ -21,7 +21,7 @@ from hammerflow.events.event import Event
 from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import LoggedRecord
 from hammerflow.jobs.job import NewJob
-from hammerflow.options.variables import CLOSED, Bounds
+from hammerflow.options.variables import CLOSED, Bounds, redacted
 from hammerflow.sinks.base import Message, PositionKeeper, Refused, Report, Sink, SinkError
 from hammerflow.sinks.jobs import StoreReader
 from hammerflow.sinks.reader import gap_event
@@ -248,11 +248,13 @@ class Delivery:
             if not isinstance(r.kind, EventKind) or r.kind in self.row.filters.kinds
         ]
         self._identity = {r.position: (int(r.kind), r.id) for r in wanted}
+        found = [one for one in self._bodies.render(wanted) if self.row.filters.wants(one)]
+        return self._encoded(found)
+
+    def _encoded(self, events: Iterable[Event]) -> tuple[Sequence[Message], Mapping[int, str]]:
         messages: list[Message] = []
         refused: dict[int, str] = {}
-        for event in self._bodies.render(wanted):
-            if not self.row.filters.wants(event):
-                continue
+        for event in events:
             try:
                 messages.append(self.message(event))
             except Exception as error:  # noqa: BLE001 - a border: the user's encode=
@@ -292,12 +294,14 @@ class Delivery:
         self.store.sinks.note_gap(hold, gap)
         event = gap_event(first, last, name=hold.name)
         self._identity = {last: (int(EventKind.LOG_GAP), bytes(16))}
-        message = self.message(event)
-        error = self._send(hold, [message])
+        messages, refused = self._encoded([event])
+        self._refused |= refused
+        self._check_poison(refused)
+        error = self._send(hold, messages) if messages else ""
         if error:
             raise _Undelivered(error)
         if error is not None:
-            self._advance(hold, last, 1, [message])
+            self._advance(hold, last, len(messages), messages)
         return 0.0
 
     def _rest(self, hold: SinkHold) -> float:
@@ -314,6 +318,7 @@ class Delivery:
 
     def _note_failure(self, hold: SinkHold, error: Exception) -> float:
         text = str(error) if isinstance(error, _Undelivered) else f"{type(error).__name__}: {error}"
+        text = redacted(text)  # a driver may tell the URL
         if self._failures == 0:
             log.warning(
                 "sink %s does not take events, which are kept and sent again: %s", hold.name, text

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import ssl
 import time
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from hammerflow.events.envelope import BATCH_TYPE
 from hammerflow.guarded_http import Cutoff, GuardedError, guarded_connection, refuse_cloud
 from hammerflow.options.checks import duration, text
 from hammerflow.options.option import Option, OptionTable
-from hammerflow.sinks.base import HEADERS, Message, Report, SinkError
+from hammerflow.sinks.base import HEADERS, Message, Report, SinkError, split_url
 
 __all__ = ["HttpSink"]
 
@@ -47,9 +46,9 @@ class HttpSink:
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         if "url" not in options:
             raise ConfigError(f"the sink {name} needs the address of its receiver: url=...")
-        self._url = urllib.parse.urlsplit(str(options["url"]))
-        if self._url.scheme not in ("http", "https") or not self._url.hostname:
-            raise ConfigError(f"the url of the sink {name} must begin with http:// or https://")
+        self._url = split_url(name, str(options["url"]), ("http", "https"))
+        if not self._url.hostname:
+            raise ConfigError(f"the url of the sink {name} must have a host")
         self._headers = dict(options.get("headers", {}))
         self._timeout = float(options.get("timeout", 15.0))
         self._connection: http.client.HTTPConnection | None = None

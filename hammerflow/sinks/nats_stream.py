@@ -15,7 +15,7 @@ from nats.js.errors import APIError
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import duration, text
 from hammerflow.options.option import Option, OptionTable
-from hammerflow.sinks.base import Message, Report, SinkError
+from hammerflow.sinks.base import Message, Report, SinkError, split_url
 
 __all__ = ["NatsSink"]
 
@@ -53,9 +53,7 @@ class NatsSink:
                 raise ConfigError(f"the sink {name} needs {needed}=...")
         self._urls = [part.strip() for part in str(options["url"]).split(",")]
         for url in self._urls:
-            if urllib.parse.urlsplit(url).scheme not in ("nats", "tls"):
-                raise ConfigError(f"the url of the sink {name} must begin with nats:// or tls://")
-            parts = urllib.parse.urlsplit(url)
+            parts = split_url(name, url, ("nats", "tls"))
             if parts.username and not parts.password:
                 raise ConfigError(f"give the token of the sink {name} as token=, not in its url")
         self._subject = str(options["subject"])

@@ -14,7 +14,8 @@ from redis.retry import Retry
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import duration, text, whole
 from hammerflow.options.option import Option, OptionTable
-from hammerflow.sinks.base import Message, Report, SinkError
+from hammerflow.sinks.base import Message, Report, SinkError, split_url
+from hammerflow.urls.redis import checked_redis_url
 
 __all__ = ["RedisStreamSink"]
 
@@ -45,16 +46,13 @@ class RedisStreamSink:
         for needed in ("url", "stream"):
             if needed not in options:
                 raise ConfigError(f"the sink {name} needs {needed}=...")
-        url = urllib.parse.urlsplit(str(options["url"]))
-        if url.scheme not in ("redis", "rediss", "unix"):
-            raise ConfigError(
-                f"the url of the sink {name} must begin with redis://, rediss:// or unix://"
-            )
+        url = split_url(name, str(options["url"]), ("redis", "rediss", "unix"))
         if "password" in urllib.parse.parse_qs(url.query):
             raise ConfigError(
                 f"write the password of the sink {name} before the host of its url, where it is "
                 "not printed"
             )
+        checked_redis_url(str(options["url"]))
         self._name = name
         self._url = str(options["url"])
         self._stream = str(options["stream"])

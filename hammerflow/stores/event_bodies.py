@@ -49,6 +49,7 @@ class EventBodies:
         self._database = database
         self._names = names
         self._include = frozenset(include)
+        self._limits = {part: _MOST if part in include else -1 for part in ("args", "result")}
         self._codec = Codec()
 
     def render(self, records: Sequence[LoggedRecord]) -> Sequence[Event]:
@@ -61,7 +62,8 @@ class EventBodies:
             for row in self._rows("event_errors", failed)
             if row[2] not in _NOT_ERRORS
         }
-        values = {row[0]: row[1:] for row in self._rows("event_args", ids)} if self._include else {}
+        told = ids if self._include else ()
+        values = {row[0]: row[1:] for row in self._rows("event_args", told, **self._limits)}
         spawns = {
             (row[0], row[1]): row[2:]
             for row in self._rows("event_spawns", _ids(records, ("spawn",)))
@@ -87,8 +89,8 @@ class EventBodies:
             found.append(_event(record, data, noun in _UUIDS, is_tombstone=not is_there))
         return found
 
-    def _rows(self, name: str, ids: Sequence[bytes]) -> Iterable[tuple[Any, ...]]:
-        return self._database.rows(name, ids=ids) if ids else ()
+    def _rows(self, name: str, ids: Sequence[bytes], **values: int) -> Iterable[tuple[Any, ...]]:
+        return self._database.rows(name, ids=ids, **values) if ids else ()
 
     def _job(self, record: LoggedRecord, row: tuple[Any, ...] | None) -> dict[str, Any]:
         data: dict[str, Any] = {"id": subject_of(record.id, is_uuid=True)}
@@ -127,11 +129,10 @@ class EventBodies:
         args, lease, result = row
         data: dict[str, Any] = {}
         try:
-            if "args" in self._include and len(args) <= _MOST:
+            if args is not None:
                 listed, named = self._codec.decode_opaque(args)
                 data |= {"args": _shown(listed), "kwargs": _shown(named)}
-            is_end = record.kind in _ENDS and lease == record.lease
-            if "result" in self._include and is_end and result is not None and len(result) <= _MOST:
+            if result is not None and record.kind in _ENDS and lease == record.lease:
                 data["result"] = _shown(self._codec.decode_opaque(result))
         except (HammerflowError, TypeError, ValueError):
             data["not_decodable"] = True
@@ -203,5 +204,5 @@ def _json(text: str | None) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> Any:
-    """A value as JSON takes it; what JSON does not know becomes text."""
-    return json.loads(json.dumps(value, default=str))
+    """A value as JSON takes it; what JSON does not know, as NaN, becomes text."""
+    return json.loads(json.dumps(value, default=str), parse_constant=str)

@@ -25,6 +25,9 @@ __all__ = ["MOVED", "EventLog", "LogPage", "RelayStatus"]
 MOVED, _BYTES = 1_000, 8_040
 #: Rows of the log that a read of the last events fetches at once, and that a removal looks at.
 _CHUNKS, _OLD = 20, 500
+#: Rows of the log that a search for a time looks back over, as not each row is later than the one
+#: before it: a transaction may commit long after it was given its time, and clocks are set back.
+_BACK = 10_000
 _LAST = 2**63 - 1
 
 
@@ -167,8 +170,9 @@ class EventLog:
                 high = middle
             else:
                 low = int(row[1]) + 1
-        row = self._database.first("events_at", position=low)
-        return low - 1 if row is None else int(row[0]) - 1
+        found = self._database.first("events_at_before", position=low, at=at, n=_BACK)
+        found = found or self._database.first("events_at", position=low)
+        return low - 1 if found is None else int(found[0]) - 1
 
     def _chunks(self, after: int, limit: int) -> list[_Run]:
         """The rows with the next events, and no more: a row may have one event, or thousands."""
@@ -227,7 +231,7 @@ def _chunks(rows: Sequence[Row], position: int) -> Iterator[_Run]:
     for _, at, n, data in rows:
         if count and size + CLOCK + len(data) > _BYTES:
             yield _Run(position + count, position + 1, last, b"".join(parts))
-            position, parts, size, count = position + count, [], 0, 0
+            position, parts, size, count, last = position + count, [], 0, 0, 0.0
         parts += (packed_clock(at), data)
-        size, count, last = size + CLOCK + len(data), count + n, at
+        size, count, last = size + CLOCK + len(data), count + n, max(last, at)
     yield _Run(position + count, position + 1, last, b"".join(parts))

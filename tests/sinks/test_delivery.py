@@ -13,6 +13,7 @@ import pytest
 
 from hammerflow.events.event import Event
 from hammerflow.events.filter import EventFilter
+from hammerflow.events.kinds import EventKind
 from hammerflow.ids import worker_number
 from hammerflow.jobs.job import NewJob
 from hammerflow.jobs.outcome import Completed
@@ -304,6 +305,22 @@ def test_a_function_makes_the_body_and_may_refuse(embedded_desk: Desk) -> None:
     deliver(desk)
     assert [message.body for message in Memory.got] == [b"job.completed"]
     assert "ValueError: cannot" in desk.store.sinks.parked("s")[0].error
+
+
+def encode_jobs(event: Event) -> bytes:
+    return str(event.data["task"]).encode()
+
+
+def test_a_gap_that_cannot_be_encoded_is_parked(embedded_desk: Desk) -> None:
+    desk = embedded_desk
+    add(desk, kinds=["job.enqueued"], encode=f"{__name__}:encode_jobs")
+    desk.put(desk.job())
+    desk.put(desk.job())
+    desk.sql("DELETE FROM {events} WHERE position = 1")
+    deliver(desk)
+    assert [message.body for message in Memory.got] == [b"t"]
+    [parked] = desk.store.sinks.parked("s")
+    assert (parked.position, parked.kind) == (1, EventKind.LOG_GAP) and "KeyError" in parked.error
 
 
 def test_an_outage_reaches_no_settling_worker(embedded_desk: Desk) -> None:

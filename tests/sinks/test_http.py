@@ -17,8 +17,10 @@ from hammerflow.events.event import Event
 from hammerflow.options.variables import CLOSED, Bounds
 from hammerflow.sinks.base import Message, SinkError
 from hammerflow.sinks.http import HttpSink
-from hammerflow.sinks.registry import KINDS, kind_class, open_sink
+from hammerflow.sinks.registry import KINDS, kind_class, open_sink, shown_config
 from tests.sinks.receiver import LOCAL
+from tests.sinks.test_delivery import add, deliver
+from tests.stores.kit import Desk
 from tests.support.misbehaving import SLOW, Server
 
 EVENT = Event(1, "job.completed", datetime(2026, 11, 27, tzinfo=UTC), "7")
@@ -110,6 +112,36 @@ def test_an_address_that_was_checked_is_the_one_that_is_reached(
         with pytest.raises(SinkError, match=words):
             sink.send([MESSAGE])
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:s3c/ret@h:1/0", "redis://:********@h:1/0"),
+        ("nats://u:s3cret@a:1,nats://u:s3c/ret@b:2", "nats://u:********@a:1,nats://u:********@b:2"),
+        ("https://h/x?a=1&api_key=s3cret#y", "https://h/x?a=1&api_key=********#y"),
+        ("https://h/x?access-token=s3cret", "https://h/x?access-token=********"),
+        ("https://h:80/a@b?key=job", "https://h:80/a@b?key=job"),
+        ("https://[::1]:80/a@b", "https://[::1]:80/a@b"),
+        ("https://h/x?token=${HAMMERFLOW_SINK_X}", "https://h/x?token=${HAMMERFLOW_SINK_X}"),
+    ],
+)
+def test_no_secret_of_a_url_is_shown(url: str, shown: str) -> None:
+    assert shown_config("http", {"url": url}) == {"url": shown}
+
+
+def test_what_a_driver_says_is_kept_without_secrets(embedded_desk: Desk, server: Server) -> None:
+    desk = embedded_desk
+    add(
+        desk,
+        kind="http",
+        url=f"http://127.0.0.1:{server.port}/a b?token=s3cret",
+        kinds=["job.enqueued"],
+    )
+    desk.put(desk.job())
+    deliver(desk)
+    error = desk.store.sinks.get("s").error
+    assert "InvalidURL" in error and "s3cret" not in error
 
 
 @pytest.mark.parametrize("kind", sorted({*KINDS} - {"none", "log", "hook"}))

@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
+
+import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.events.filter import EventFilter
+from hammerflow.stores import event_bodies
+from hammerflow.testing import drain
+
+
+def test_large_arguments_are_left_out_unread_and_json_is_of_the_standard(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_bodies, "_MOST", 200)
+    app = Hammerflow("shop", database=migrated_url)
+    app.store.sinks.put("on", "none", {}, EventFilter.of(kinds=["*"]))
+
+    @app.task(name="shop.show")
+    def show(text: str, number: float) -> str:
+        return text
+
+    few, many = show.delay("few", math.inf), show.delay("m" * 201, math.nan)
+    drain(app)
+    while app.store.events.relay():
+        pass
+    found = {e.subject: e.data for e in app.events(include=["args", "result"])}
+    assert found[str(few.id)]["args"] == ["few", "Infinity"]
+    assert found[str(few.id)]["result"] == "few"
+    assert not {"args", "result"} & found[str(many.id)].keys()
+    results = {e.subject: e.data for e in app.events(include=["result"])}
+    assert "args" not in results[str(few.id)] and results[str(few.id)]["result"] == "few"
+    values = {"ids": [few.id.bytes, many.id.bytes], "args": 200, "result": -1}
+    rows = {row[0]: row[1:] for row in app.store.database.rows("event_args", **values)}
+    assert rows[many.id.bytes][0] is None is rows[few.id.bytes][2]
+    app.close()
 
 
 def test_an_app_reads_its_events(migrated_url: str) -> None:

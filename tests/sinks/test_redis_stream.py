@@ -101,6 +101,9 @@ def test_another_relay_notices_what_the_server_has_lost(desk: Desk, redis_url: s
 def test_passwords_are_not_shown_nor_taken_where_they_would_be() -> None:
     config = {"url": "redis://:s3cret@host/0", "stream": STREAM}
     assert "s3cret" not in str(shown_config("redis", config))
+    with pytest.raises(ConfigError, match="percent-encoded") as caught:
+        open_sink("s", "redis", {"url": "redis://:s3c/ret@host/0", "stream": STREAM})
+    assert "s3c" not in str(caught.value) + str(caught.value.__context__)
     with pytest.raises(ConfigError, match="before the host"):
         open_sink("s", "redis", {"url": "redis://host/0?password=s3cret", "stream": STREAM})
     with pytest.raises(ConfigError, match="needs stream="):

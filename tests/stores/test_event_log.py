@@ -241,6 +241,28 @@ def test_a_page_begins_behind_a_gap_of_any_length(desk: Desk) -> None:
     assert [record.position for record in page.records] == [142, 143, 144, 145, 146]
 
 
+def test_a_time_is_found_though_not_each_event_is_later(desk: Desk) -> None:
+    """A transaction may commit long after it was given its time, and clocks are set back."""
+    watch(desk, mask_of({EventKind.JOB_ENQUEUED}))
+    for at in (10, 30, 20, 40):
+        desk.put(desk.job())
+        desk.store.events.relay()
+        desk.sql(f"UPDATE {{events}} SET at = {at} WHERE at > 1000")
+    found = [desk.store.events.position_at(at) for at in (5, 10, 15, 25, 30, 35, 45)]
+    assert found == [0, 0, 1, 1, 1, 3, 4]
+
+
+def test_a_row_of_the_log_has_the_time_of_its_latest_event(desk: Desk) -> None:
+    watch(desk, mask_of({EventKind.JOB_ENQUEUED}))
+    desk.put(desk.job())
+    desk.put(desk.job())
+    if desk.kind == "sqlite":
+        return  # each transaction writes a row of its own
+    desk.sql("UPDATE {outbox} SET at = CASE WHEN seq = 1 THEN 20 ELSE 10 END")
+    assert [record.at for record in records(desk)] == [20, 10]
+    assert [desk.store.events.position_at(at) for at in (15, 25)] == [0, 2]
+
+
 def test_without_a_sink_not_one_statement_more_is_run(desk: Desk) -> None:
     """A belief is read with the names and the limits; nothing else asks."""
     desk.run(desk.job())

@@ -101,6 +101,16 @@ WHERE position >= :position::bigint
 ORDER BY position
 LIMIT 1
 
+-- Of the last rows before a position, the first one that is of this time or later.
+-- name: events_at_before
+SELECT first_position
+FROM
+  (SELECT position, first_position, at FROM {events} WHERE position < :position::bigint
+   ORDER BY position DESC LIMIT :n::bigint) e
+WHERE at >= :at::float8
+ORDER BY position
+LIMIT 1
+
 -- name: events_before
 SELECT position, first_position, at, pack
 FROM {events}
@@ -131,8 +141,10 @@ SELECT job_id, lease, kind, type, substr(message, 1, 2000)
 FROM {errors}
 WHERE job_id IN (:ids*uuid)
 
+-- What is larger is not read: a batch of events may be of hundreds of jobs.
 -- name: event_args
-SELECT j.id, j.args, d.lease, d.result
+SELECT j.id, CASE WHEN length(j.args) <= :args::bigint THEN j.args END, d.lease,
+       CASE WHEN length(d.result) <= :result::bigint THEN d.result END
 FROM {jobs} j
 LEFT JOIN {done} d ON d.job_id = j.id
 WHERE j.id IN (:ids*uuid)
