@@ -263,6 +263,54 @@ def test_a_row_of_the_log_has_the_time_of_its_latest_event(desk: Desk) -> None:
     assert [desk.store.events.position_at(at) for at in (15, 25)] == [0, 2]
 
 
+def test_on_mariadb_events_go_with_the_commit(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They cost no round trip; what follows in the transaction finds them written."""
+    if desk.kind != "mysql":
+        return  # PostgreSQL writes them with the ends, SQLite in this process
+    import pymysql
+
+    packets: list[str] = []
+    connection = pymysql.connections.Connection
+    send = connection._execute_command
+
+    def note(self: Any, command: int, sql: Any) -> None:
+        packets.append(sql if isinstance(sql, str) else bytes(sql).decode())
+        send(self, command, sql)
+
+    monkeypatch.setattr(connection, "_execute_command", note)
+
+    def settled() -> int:
+        jobs = desk.run(desk.job(), desk.job())
+        packets.clear()
+        desk.settle(*((job, OK) for job in jobs))
+        return len(packets)
+
+    watch(desk, 0)
+    without = settled()
+    watch(desk, mask_of({EventKind.JOB_COMPLETED}))
+    assert settled() == without
+    assert packets[-1].startswith("INSERT") and packets[-1].endswith(";COMMIT")
+    assert desk.count("outbox") == 1
+
+    outbox, record = desk.store.names.outbox, Record(EventKind.JOB_COMPLETED, bytes(16))
+
+    def work(tx: Any) -> int:
+        outbox.write(tx, [record])
+        outbox.write(tx, [record])
+        return int(tx.rows("outbox_size")[0][0])
+
+    assert desk.store.database.unit(work) == desk.count("outbox") == 3
+    with desk.store.database.transaction() as tx:
+        outbox.write(tx, [record])
+        tx.lend().cursor().execute("SELECT 1")
+        outbox.write(tx, [record])
+    assert desk.count("outbox") == 5
+    with pytest.raises(ZeroDivisionError):
+        desk.store.database.unit(lambda tx: (outbox.write(tx, [record]), 1 // 0))
+    desk.put(desk.job())
+    assert desk.count("outbox") == 5
+
+
 def test_without_a_sink_not_one_statement_more_is_run(desk: Desk) -> None:
     """A belief is read with the names and the limits; nothing else asks."""
     desk.run(desk.job())
