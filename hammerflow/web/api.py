@@ -59,6 +59,7 @@ _NAMES = [
     "resize_worker",
     "list_workflows",
     "create_workflow",
+    "list_workflow_shares",
     "show_workflow",
     "show_workflow_graph",
     "show_workflow_timeline",

@@ -29,6 +29,7 @@ from starlette.routing import Mount
 
 from hammerflow import Hammerflow, Workflow, constant
 from hammerflow.admin.webhooks import put_webhook
+from hammerflow.cli.demo.day.seed import seed_day
 from hammerflow.events.filter import EventFilter
 from hammerflow.ids import first_id_at, name_id, new_id
 from hammerflow.jobs.job import NewJob
@@ -66,6 +67,17 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         fill(app)
         with dashboard(app) as address:
             yield Stage(app, address, browser)
+
+
+@pytest.fixture(scope="module")
+def day(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a shop with the figures of a day."""
+    app = Hammerflow("shop", database=f"sqlite:///{tmp_path_factory.mktemp('day')}/day.db")
+    app.migrate()
+    seed_day(app.store, jobs=100, queues=11, seed=1)
+    with dashboard(app) as address:
+        yield address
+    app.close()
 
 
 @pytest.fixture(scope="module")
@@ -138,24 +150,27 @@ def test_a_page_is_drawn_and_can_be_used_by_everybody(page: Page, path: str) -> 
     assert page.get_by_role("alert").all_inner_texts() == []
     assert grave_faults(page) == []
     page.emulate_media(color_scheme="dark")
-    assert grave_faults(page) == []
     page.set_viewport_size({"width": 360, "height": 740})
+    assert grave_faults(page) == []
     assert page.evaluate(_WIDTH) <= 360
+    heights = page.locator(".card > header h2").evaluate_all("all => all.map(h => h.clientHeight)")
+    assert max(heights, default=0) <= 22  # one line each
 
 
 _WIDTH = "document.documentElement.scrollWidth"
 
 
-def test_no_chart_widens_its_page(page: Page) -> None:
+def test_no_chart_widens_its_page(stage: Stage, day: str) -> None:
     """A chart has the width that its box had when it was drawn, until it is told of the new one."""
-    page.goto("/queues/default")
-    settled(page)
-    page.set_viewport_size({"width": 360, "height": 740})
-    found = page.evaluate("""() => [...document.querySelectorAll(".uplot")].map((chart) => {
-        chart.style.width = "2000px";
-        return document.documentElement.scrollWidth;
-    })""")
-    assert found == [360, 360]
+    with visit(stage.browser, day) as page:
+        page.goto("/queues/mail")
+        settled(page)
+        page.set_viewport_size({"width": 360, "height": 740})
+        found = page.evaluate("""() => [...document.querySelectorAll(".uplot")].map((chart) => {
+            chart.style.width = "2000px";
+            return document.documentElement.scrollWidth;
+        })""")
+        assert found == [360, 360]
 
 
 def test_find_why_a_job_does_not_run(page: Page) -> None:
@@ -255,13 +270,50 @@ def test_edit_and_retry_keeps_every_digit(stage: Stage, page: Page) -> None:
     args.fill('[9007199254740995, "more"]')
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()
     expect(page.get_by_text("takes 1 positional argument")).to_be_visible()
-    page.get_by_role("button", name="Edit and retry").click()
-    page.get_by_label("Positional arguments").fill("[9007199254740995]")
+    args.fill("[9007199254740995")
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(args).to_have_accessible_description(re.compile("This is not JSON"))
+    expect(args).to_be_focused()
+    args.fill("[9007199254740995]")
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()
     expect(page.get_by_text("is enqueued with these arguments")).to_be_visible()
     page.goto("/jobs?task=edit.pay")
     page.get_by_role("row").nth(1).get_by_role("link").first.click()
     expect(page.get_by_text("edit.pay(9007199254740995)")).to_be_visible()
+
+
+def test_the_life_of_a_job_is_told_in_full_on_a_phone(stage: Stage, page: Page) -> None:
+    """However many attempts it had: no text is cut, and nothing is wider than the page."""
+    fail = stage.app.task(name="life.flaky", queue="life", max_attempts=40)(_fail)
+    job, store, tasks = fail.delay("x"), stage.app.store, [name_id("life.flaky")]
+    failure = Failure("failed", "builtins.ValueError", "x", "")
+    for _ in range(20):
+        (claimed,) = store.jobs.claim(9, queue="life", task_ids=tasks, limit=1, thorough=True)
+        store.jobs.settle(9, [(claimed, Retrying(0, failure))])
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(f"/jobs/{job.id}")
+    expect(page.get_by_text(re.compile("more attempts in"))).to_be_visible()
+    settled(page)
+    assert page.evaluate(_WIDTH) <= 360
+    assert page.locator(".life small").evaluate_all(_CUT) == []
+    assert page.locator(".lane small").evaluate_all(_OUTSIDE) == []
+
+
+_CUT = "all => all.filter(one => one.scrollWidth > one.clientWidth).map(one => one.innerText)"
+#: Texts that leave the lane that they are in.
+_OUTSIDE = """all => all.filter(one => {
+    const [text, lane] = [one, one.parentElement].map(each => each.getBoundingClientRect());
+    return text.left < lane.left - 1 || text.right > lane.right + 1;
+}).map(one => one.innerText)"""
+
+
+def test_a_chart_without_values_says_so(stage: Stage, page: Page) -> None:
+    stage.app.store.names.register(queues=["never"])
+    page.goto("/queues/never")
+    expect(page.get_by_text("No job ended in this time.")).to_be_visible()
+    expect(page.get_by_text("No job started in this time.")).to_be_visible()
+    settled(page)
+    expect(page.locator(".uplot")).to_have_count(0)
 
 
 def test_pause_a_queue_and_undo(stage: Stage, page: Page) -> None:
@@ -286,6 +338,8 @@ def test_a_paused_workflow_is_seen_and_resumed(stage: Stage, page: Page) -> None
     stage.app.enqueue(flow)
     drain(stage.app)
     page.goto("/workflows")
+    row = page.get_by_role("row").filter(has_text="manual close")
+    expect(row.get_by_role("img", name="1 of 2 jobs ended")).to_be_visible()
     page.get_by_role("link", name="manual close").click()
     expect(page.get_by_role("link", name="charge, failed")).to_be_visible()
     settled(page)
@@ -323,6 +377,146 @@ def test_an_endpoint_is_tested_and_enabled(stage: Stage) -> None:
         page.get_by_role("button", name="Enable").click()
         expect(page.get_by_text("ops/eu is enabled.")).to_be_visible()
         expect(page.get_by_role("button", name="Enable")).to_have_count(0)
+
+
+def test_an_endpoint_is_added_changed_and_removed(stage: Stage, page: Page) -> None:
+    page.goto("/webhooks")
+    page.get_by_role("button", name="Add a webhook").click()
+    form = page.get_by_role("dialog")
+    add = form.get_by_role("button", name="Add", exact=True)
+    add.click()
+    name, url = form.get_by_label("Name", exact=True), form.get_by_label("URL")
+    expect(name).to_have_accessible_description("Fill this in.")
+    expect(name).to_be_focused()
+    name.fill("billing")
+    url.fill("ftp://example.com/hooks")
+    form.get_by_label("Kinds of events").fill("job.failed, workflow.*")
+    add.click()
+    expect(url).to_have_accessible_description(re.compile("http"))
+    url.fill("https://example.com/hooks")
+    assert grave_faults(page) == []
+    add.click()
+    expect(page.get_by_text("Copy the secret of billing now")).to_be_visible()
+    expect(page.get_by_text(re.compile("^whsec_"))).to_be_visible()
+    page.get_by_role("button", name="done").click()
+    page.get_by_role("button", name="billing").click()
+    expect(page.get_by_text("job.failed, workflow.", exact=False).first).to_be_visible()
+    page.get_by_role("button", name="Edit").click()
+    expect(form.get_by_label("Kinds of events")).to_have_value(re.compile("job.failed"))
+    form.get_by_label("Only these queues").fill("mail, merchant-*")
+    form.get_by_role("button", name="Change").click()
+    expect(page.get_by_text("billing is changed.")).to_be_visible()
+    hook = stage.app.store.sinks.get("billing")
+    assert hook.filters.queues == ("mail", "merchant-*") and len(hook.filters.kinds) > 1
+    page.get_by_role("button", name="Remove").click()
+    form.get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("billing is removed.")).to_be_visible()
+    expect(page.get_by_role("button", name="billing")).to_have_count(0)
+
+
+def test_a_sink_is_added_rewound_and_removed(stage: Stage, page: Page) -> None:
+    page.goto("/sinks")
+    page.get_by_role("button", name="Add a sink").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name", exact=True).fill("warehouse")
+    form.get_by_label("Kind", exact=True).select_option("http")
+    form.get_by_label("URL").fill("https://example.com/events")
+    options = form.get_by_label("Other options")
+    options.fill('{"speed": 3}')
+    form.get_by_role("button", name="Add", exact=True).click()
+    expect(options).to_have_accessible_description(re.compile("speed"))
+    options.fill('{"timeout": 3}')
+    form.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_text("warehouse is added.")).to_be_visible()
+    assert stage.app.store.sinks.get("warehouse").config["timeout"] == 3
+    stage.app.pause(task="shop.album")
+    stage.app.resume(task="shop.album")
+    page.get_by_role("button", name="warehouse").click()
+    page.get_by_role("button", name="Rewind").click()
+    form.get_by_role("button", name="Count them").click()
+    expect(form.get_by_label("Behind position")).to_be_focused()
+    head = stage.app.store.events.head()
+    form.get_by_label("Behind position").fill(str(head + 1))
+    form.get_by_role("button", name="Count them").click()
+    expect(form.get_by_role("alert")).to_contain_text("The log ends at the position")
+    form.get_by_label("Behind position").fill(str(head))
+    form.get_by_role("button", name="Count them").click()
+    form.get_by_role("button", name=re.compile("^(Leave|Set)")).click()
+    expect(form).to_have_count(0)
+    expect(page.get_by_text("warehouse goes on behind the position")).to_be_visible()
+    assert stage.app.store.sinks.get("warehouse").position == head
+    page.get_by_role("button", name="Remove").click()
+    form.get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("warehouse is removed.")).to_be_visible()
+
+
+def test_rules_and_targets_of_alerts_are_changed(stage: Stage, page: Page) -> None:
+    page.goto("/alerts")
+    row = page.get_by_role("table", name="Rules").get_by_role("row").filter(has_text="queue_depth")
+    row.get_by_role("button", name="Edit").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Warns at").fill("50000")
+    form.get_by_role("button", name="Change").click()
+    expect(form.get_by_label("Critical at")).to_be_focused()  # it is below that now
+    form.get_by_label("Critical at").fill("90000")
+    form.get_by_role("button", name="Change").click()
+    expect(page.get_by_text("queue_depth is changed.")).to_be_visible()
+    expect(row).to_contain_text("ann")
+    row.get_by_role("button", name="Reset").click()
+    form.get_by_role("button", name="Reset").click()
+    expect(page.get_by_text("Rule queue_depth has its shipped values.")).to_be_visible()
+    page.get_by_role("button", name="Add a target").click()
+    form.get_by_label("Name", exact=True).fill("on-call")
+    form.get_by_label("Kind", exact=True).select_option("email")
+    form.get_by_label("Mail server").fill("127.0.0.1")
+    form.get_by_label("From").fill("jobs@example.com")
+    form.get_by_label("To", exact=True).fill("ann@example.com")
+    form.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_text("on-call is told of alerts from now on.")).to_be_visible()
+    targets = page.get_by_role("table", name="Targets")
+    targets.get_by_role("button", name="Pause").click()
+    expect(targets.get_by_role("button", name="Resume")).to_be_visible()
+    row.get_by_role("button", name="Mute").click()
+    form.get_by_label("For").select_option("until it is taken back")
+    form.get_by_role("button", name="Mute").click()
+    page.get_by_role("button", name="Unmute").click()
+    expect(page.get_by_role("table", name="Mutes")).to_have_count(0)
+    targets.get_by_role("button", name="Remove").click()
+    form.get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("Nobody is told yet")).to_be_visible()
+
+
+def test_a_schedule_of_a_workflow_is_created_changed_and_deleted(stage: Stage, page: Page) -> None:
+    page.goto("/schedules")
+    page.get_by_role("button", name="Create a schedule").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name", exact=True).fill("catalogue")
+    form.get_by_label("Each tick").select_option("enqueues a workflow")
+    jobs = [{"name": "first", "task": "shop.resize", "args": [1]},
+            {"name": "second", "task": "shop.nothing", "depends_on": ["first"]}]  # fmt: skip
+    workflow, cron = form.get_by_label("Workflow, in the form"), form.get_by_label("Cron")
+    workflow.fill(json.dumps({"name": "catalogue", "jobs": jobs}))
+    cron.fill("61 2 * * *")
+    expect(cron).to_have_accessible_description(re.compile("is not a cron expression"))
+    cron.fill("0 2 * * *")
+    form.get_by_label("Time zone").fill("Europe/Berlin")
+    expect(cron).to_have_accessible_description(re.compile("Every day at 02:00. Next: "))
+    form.get_by_role("button", name="Create").click()
+    expect(workflow).to_have_accessible_description(re.compile("shop.nothing"))
+    jobs[1]["task"] = "shop.resize"
+    workflow.fill(json.dumps({"name": "catalogue", "jobs": [*jobs[:1], {**jobs[1], "args": [2]}]}))
+    form.get_by_role("button", name="Create").click()
+    expect(page.get_by_text("catalogue is due")).to_be_visible()
+    row = page.get_by_role("row").filter(has_text="catalogue")
+    row.get_by_role("button", name="Edit").click()
+    form.get_by_label("Due").select_option("at an interval")
+    form.get_by_label("Every").fill("1h30m")
+    form.get_by_role("button", name="Change").click()
+    expect(row).to_contain_text("every 90 minutes")
+    row.get_by_role("button", name="catalogue").click()
+    page.get_by_role("button", name="Delete").click()
+    form.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("catalogue is deleted.")).to_be_visible()
 
 
 def test_run_a_schedule_now(stage: Stage, page: Page) -> None:
@@ -685,25 +879,26 @@ _COLOUR = """state => {
 }"""
 
 
-def test_charts_take_the_colours_of_the_theme_at_once(page: Page) -> None:
-    page.goto("/queues/default")
-    settled(page)
-    legends = page.locator(".u-legend .u-marker")
-    colours = "marks => marks.map(mark => mark.style.cssText).join()"
-    before = legends.evaluate_all(colours)
-    assert before
-    for change in (
-        lambda: page.get_by_title("Light, dark, or as the system says").click(),
-        lambda: page.evaluate("delete document.documentElement.dataset.theme"),
-        lambda: page.emulate_media(color_scheme="dark"),
-    ):
-        change()
-        page.wait_for_function(
-            f"before => ({colours})([...document.querySelectorAll('.u-legend .u-marker')])"
-            " !== before", arg=before,
-        )  # fmt: skip
+def test_charts_take_the_colours_of_the_theme_at_once(stage: Stage, day: str) -> None:
+    with visit(stage.browser, day) as page:
+        page.goto("/queues/mail")
+        settled(page)
+        legends = page.locator(".u-legend .u-marker")
+        colours = "marks => marks.map(mark => mark.style.cssText).join()"
         before = legends.evaluate_all(colours)
-    expect(page.locator(".uplot")).to_have_count(2)
+        assert before
+        for change in (
+            lambda: page.get_by_title("Light, dark, or as the system says").click(),
+            lambda: page.evaluate("delete document.documentElement.dataset.theme"),
+            lambda: page.emulate_media(color_scheme="dark"),
+        ):
+            change()
+            page.wait_for_function(
+                f"before => ({colours})([...document.querySelectorAll('.u-legend .u-marker')])"
+                " !== before", arg=before,
+            )  # fmt: skip
+            before = legends.evaluate_all(colours)
+        expect(page.locator(".uplot")).to_have_count(2)
 
 
 def test_a_job_is_moved_to_another_queue(stage: Stage, page: Page) -> None:

@@ -344,3 +344,16 @@ def test_runs_of_workflows_are_told_by_name_and_over_time(
     assert len(found["points"]) == len(one["points"]) == 61  # each minute
     assert [point["completed"] for point in one["points"] if point["completed"]] == [1]
     assert admin.get("/api/workflow-stats?hours=0").status_code == 422
+
+
+def test_the_jobs_of_several_workflows_are_counted_at_once(
+    admin: httpx.Client, busy: Hammerflow
+) -> None:
+    flow = admin.get("/api/workflows?kind=workflow").json()["items"][0]["id"]
+    batch = str(busy.batch([busy.tasks["shop.resize"].s(n) for n in range(3)]).enqueue().id)
+    found = admin.get(f"/api/workflow-shares?ids={batch}, {flow}").json()["items"]
+    assert [(one["id"], one["is_whole"]) for one in found] == [(batch, True), (flow, True)]
+    assert [(one["jobs"]["total"], one["jobs"]["completed"]) for one in found] == [(3, 0), (2, 2)]
+    assert admin.get("/api/workflow-shares").json() == {"items": []}
+    refused = admin.get(f"/api/workflow-shares?ids={flow},nightly")
+    assert refused.status_code == 422 and "ids must be" in refused.json()["detail"]

@@ -63,7 +63,7 @@ function Side({ session }) {
     const current = row?.querySelector("[aria-current]");
     if (current) row.scrollLeft = current.offsetLeft - (row.clientWidth - current.offsetWidth) / 2;
   }, [at, Boolean(found)]);
-  return html`<div class="side"><nav aria-label="Pages"><a class="name" href=${link("/")}><img src="${new URL("icon.svg", import.meta.url)}" alt="" /><span>${session?.app ?? "hammerflow"}</span></a>${NAVIGATION.map((item) => {
+  return html`<div class="side"><nav aria-label="Pages"><a class="name" href=${link("/")} aria-label=${session?.app ?? "hammerflow"}><img src="${new URL("icon.svg", import.meta.url)}" alt="" /><span>${session?.app ?? "hammerflow"}</span></a>${NAVIGATION.map((item) => {
     if (!item) return html`<hr />`;
     const [title, path] = item;
     const [number, isAlarm] = counts[path] ?? [];
@@ -96,7 +96,8 @@ export function parsed(text) {
 
 function Top({ session }) {
   const [isLive, setLive] = useLive();
-  return html`<div class="top"><${Find} /><button class="pill" aria-pressed=${isLive} onClick=${() => setLive(!isLive)} title="Whether this page is kept fresh (p)"><i class="dot ${isLive ? "" : "off"}"></i>${isLive ? "live" : "stopped"}</button><span class="pill hide" title="Times are in your zone">${zone()}</span><button class="pill" onClick=${nextTheme} title="Light, dark, or as the system says">theme</button>${session ? html`<span class="pill hide">${session.role}</span>` : ""}</div>`;
+  const [, draw] = useState(0);
+  return html`<div class="top"><${Find} /><button class="pill" aria-pressed=${isLive} onClick=${() => setLive(!isLive)} title="Whether this page is kept fresh (p)"><i class="dot ${isLive ? "" : "off"}"></i>${isLive ? "live" : "stopped"}</button><span class="pill hide" title="Times are in your zone">${zone()}</span><button class="pill" onClick=${() => { nextTheme(); draw((n) => n + 1); }} title="Light, dark, or as the system says"><span class="hide">theme:</span>${document.documentElement.dataset.theme ?? "auto"}</button>${session ? html`<span class="pill hide">role: ${session.role}</span>` : ""}</div>`;
 }
 
 function nextTheme() {

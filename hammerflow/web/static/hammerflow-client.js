@@ -202,6 +202,7 @@ const OPERATIONS = /* table */ {
   resizeWorker: ["POST", "/api/workers/{worker}/resize", [], true],
   listWorkflows: ["GET", "/api/workflows", ["status", "kind", "since", "until", "before", "limit"], false],
   createWorkflow: ["POST", "/api/workflows", [], true],
+  listWorkflowShares: ["GET", "/api/workflow-shares", ["ids"], false],
   showWorkflow: ["GET", "/api/workflows/{workflow_id}", [], false],
   showWorkflowGraph: ["GET", "/api/workflows/{workflow_id}/graph", ["format", "max_nodes", "max_depth"], false],
   showWorkflowTimeline: ["GET", "/api/workflows/{workflow_id}/timeline", ["limit"], false],

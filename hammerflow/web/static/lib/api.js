@@ -34,11 +34,12 @@ export function useBusy() {
   return pending > 0;
 }
 
-/** An answer that says no: status and one sentence. */
+/** An answer that says no: status, one sentence, and what is wrong with each argument of a call. */
 export class Problem extends Error {
-  constructor(status, detail) {
+  constructor(status, detail, errors = []) {
     super(detail);
     this.status = status;
+    this.errors = errors; // of the arguments of a call
   }
 }
 
@@ -61,7 +62,7 @@ async function answered(where, options) {
   }
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));
-  throw new Problem(answer.status, told.detail || `${answer.status} ${answer.statusText}`);
+  throw new Problem(answer.status, told.detail || `${answer.status} ${answer.statusText}`, told.errors);
 }
 
 /** Read: get("/api/jobs", {state: "failed"}). */

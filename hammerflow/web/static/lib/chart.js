@@ -25,8 +25,13 @@ function resolved(name) {
   probe.remove();
   return found;
 }
-const WHOLE = [1, 2, 5].flatMap((step) => [...Array(9).keys()].map((power) => step * 10 ** power)).sort((a, b) => a - b);
+// Steps of an axis whose marks are whole numbers, and of one whose marks are durations that people say.
+const ten = (from, to) => [...Array(to - from).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** (from + power)));
+const WHOLE = ten(0, 9);
+const SECONDS = [...ten(-3, 0), 1, 2, 5, 10, 15, 30, ...[1, 2, 5, 10, 15, 30].map((minutes) => 60 * minutes), ...[1, 2, 6, 12].map((hours) => 3600 * hours), ...[1, 2, 5, 10, 30, 100, 300].map((days) => 86400 * days)];
 const when = (at, times) => (times.at(-1) - times[0] > 2 * 86400 ? new Date(at * 1000).toLocaleDateString([], { day: "numeric", month: "short" }) : clockOf(new Date(at * 1000)));
+/** The width of an axis: that of its longest mark. */
+const wide = (u, marks) => (marks ? 7 * Math.max(...marks.map((mark) => mark.length)) + 12 : 40);
 const pale = (text) => text.replace("rgb(", "rgba(").replace(")", ",.25)");
 
 /** A number that changes with the colours: by the page's switch, or as the system's theme does. */
@@ -47,12 +52,18 @@ function useTheme() {
 }
 
 /**
- * Stacked or single lines over time.
+ * Stacked or single lines over time, or, where there is nothing to draw, the sentence empty.
  *
- * times are seconds since 1970; series is [{name, state, values}], the last one on top; onZoom is
- * told the seconds that were dragged over.
+ * times are seconds since 1970; series is [{name, state, values}], the last one on top; unit is
+ * count for whole numbers, and duration for seconds; onZoom is told the seconds that were dragged
+ * over.
  */
-export function Chart({ times, series, height = 190, stacked = false, unit = String, onZoom, label }) {
+export function Chart({ empty = "Nothing happened in this time.", height = 190, ...given }) {
+  const isEmpty = given.times.length < 2 || !given.series.some((one) => one.values.some(Boolean));
+  return isEmpty ? html`<p class="chart-empty" style=${{ minHeight: `${height}px` }}>${empty}</p>` : html`<${Lines} height=${height} ...${given} />`;
+}
+
+function Lines({ times, series, height, stacked = false, unit, onZoom, label }) {
   const box = useRef(null);
   const plot = useRef(null);
   const theme = useTheme();
@@ -72,7 +83,7 @@ export function Chart({ times, series, height = 190, stacked = false, unit = Str
         width: box.current.clientWidth, height, cursor: { y: false, points: { size: 5 }, drag: { x: Boolean(onZoom), setScale: false } },
         legend: { live: true }, select: { show: Boolean(onZoom) }, scales: { y: { range: (u, least, most) => [0, Math.max(most * 1.1, unit === count ? 4 : 0.001)] } },
         hooks: { setSelect: [(u) => u.select.width > 4 && onZoom?.(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x"))] },
-        axes: [{ ...axis, size: 30, grid: { show: false }, values: (u, marks) => marks.map((at) => when(at, times)) }, { ...axis, size: 62, incrs: unit === count ? WHOLE : undefined, values: (u, marks) => marks.map(unit) }],
+        axes: [{ ...axis, size: 30, grid: { show: false }, values: (u, marks) => marks.map((at) => when(at, times)) }, { ...axis, size: wide, incrs: unit === count ? WHOLE : SECONDS, values: (u, marks) => marks.map(unit) }],
         series: [{ value: (u, at) => (at ? clockOf(new Date(at * 1000)) : "") }, ...[...series].reverse().map((one) => ({
           label: one.name, stroke: resolved(one.state), width: 1.5, points: { show: false }, fill: stacked ? pale(resolved(one.state)) : undefined,
           value: (u, value, place, row) => (row === null ? "" : unit(one.values[row] ?? 0)) }))],

@@ -8,6 +8,9 @@ export function count(value) {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+(?!\d))/g, THIN);
 }
 
+/** A text of the server, with thin spaces in its numbers. */
+export const spaced = (text) => text.replace(/(?<=\d),(?=\d{3}(?!\d))/g, THIN);
+
 /** "1 job", "12 jobs". */
 export const counted = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 

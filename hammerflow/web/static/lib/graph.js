@@ -53,7 +53,9 @@ const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}�
 /** A folded box looks like the worst of its jobs. */
 const stateOf = (box) => (box.is_folded ? ["failed", "running", "ready", "scheduled", "waiting"].find((state) => box.states?.[state]) ?? "completed" : box.state ?? "waiting");
 
-function Box({ box, at, onOpen }) {
+const folded = (title) => title.replace(/ x (?=[\d ]+$)/, " × ");
+
+function Box({ box, at, says, onOpen }) {
   const x = at.x - WIDE / 2;
   const y = at.y - HIGH / 2;
   const state = stateOf(box);
@@ -64,7 +66,7 @@ function Box({ box, at, onOpen }) {
     if (event.type === "keydown" && event.key !== "Enter") return;
     onOpen(box);
   };
-  return html`<g class=${state} role="link" tabindex="0" aria-label="${box.title}, ${state}" onClick=${open} onKeyDown=${open} style=${{ cursor: "pointer" }}><title>${[box.title, ...box.lines].join("\n")}</title><rect class="box" x=${x} y=${y} width=${WIDE} height=${HIGH} rx="8" /><svg x=${x + 10} y=${y + 13} width="12" height="12" viewBox="0 0 12 12"><${Shape} state=${state} /></svg><text class="ink" x=${x + 28} y=${y + 23} font-weight="600">${short(box.title, 20)}</text><text x=${x + 10} y=${y + 41}>${short(box.lines.join(" · "), 26)}</text>${box.is_folded && total ? states.map(([name, value]) => {
+  return html`<g class=${state} role="link" tabindex="0" aria-label="${box.title}, ${state}" onClick=${open} onKeyDown=${open} style=${{ cursor: "pointer" }}><title>${[folded(box.title), ...box.lines, ...(says ?? [])].join("\n")}</title><rect class="box" x=${x} y=${y} width=${WIDE} height=${HIGH} rx="8" /><svg x=${x + 10} y=${y + 13} width="12" height="12" viewBox="0 0 12 12"><${Shape} state=${state} /></svg><text class="ink" x=${x + 28} y=${y + 23} font-weight="600">${short(folded(box.title), 20)}</text><text x=${x + 10} y=${y + 41}>${short((says ?? box.lines).join(" · "), 26)}</text>${box.is_folded && total ? states.map(([name, value]) => {
     const width = ((WIDE - 20) * value) / total;
     const left = from;
     from += width;
@@ -72,7 +74,8 @@ function Box({ box, at, onOpen }) {
   }) : ""}</g>`;
 }
 
-export function Graph({ boxes, edges, follow, onOpen }) {
+/** Boxes with edges by their places; says(box) gives what is below its title, if not its own lines. */
+export function Graph({ boxes, edges, follow, says = () => null, onOpen }) {
   const dagre = useDagre();
   const frame = useRef(null);
   const shape = JSON.stringify([boxes.map((box) => box.title), edges]);
@@ -90,5 +93,5 @@ export function Graph({ boxes, edges, follow, onOpen }) {
     const [a, b] = [plan.at[above], plan.at[below]];
     const [x1, x2] = [a.x + WIDE / 2, b.x - WIDE / 2];
     return html`<path class="edge ${path.has(place) ? "lit" : ""}" d="M${x1} ${a.y} C${x1 + 24} ${a.y} ${x2 - 24} ${b.y} ${x2} ${b.y}" />`;
-  })}${boxes.map((box, place) => html`<${Box} key=${place} box=${box} at=${plan.at[place]} onOpen=${onOpen} />`)}</svg></div>`;
+  })}${boxes.map((box, place) => html`<${Box} key=${place} box=${box} at=${plan.at[place]} says=${says(box)} onOpen=${onOpen} />`)}</svg></div>`;
 }

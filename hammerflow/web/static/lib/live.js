@@ -6,7 +6,7 @@ import { link } from "./route.js";
 // The topics of hints by what they change. Workers are not here: each of their heartbeats does.
 const TOPICS = [
   [/^\/api\/(overview|counts)\b/, ["jobs", "pauses", "workers", "alerts"]],
-  [/^\/api\/(jobs|workflows|batches|spawn|failures|statistics|task-stats|limits)\b/, ["jobs"]],
+  [/^\/api\/(jobs|workflows|workflow-shares|batches|spawn|failures|statistics|task-stats|limits)\b/, ["jobs"]],
   [/^\/api\/queue/, ["jobs", "pauses"]],
   [/^\/api\/tasks\b/, ["pauses", "workers"]],
   [/^\/api\/alerts\b/, ["alerts"]],

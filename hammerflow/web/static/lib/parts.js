@@ -1,6 +1,6 @@
 // What all pages are made of.
-import { ago, count, instant } from "./format.js";
-import { html, useEffect, useRef, useState } from "./html.js";
+import { ago, count, instant, spaced } from "./format.js";
+import { html, useState } from "./html.js";
 import { link } from "./route.js";
 
 // A shape for each state, so that colour is never the only sign.
@@ -32,29 +32,47 @@ const MARKED = /(\d{4}-\d\d-\d\dT[\d:.]+(?:\+00:00|Z))|((?<=run: )hammerflow .+?
 
 /** What the engine says: as a sentence, its instants in the reader's zone, its commands as such. */
 export const Says = ({ text }) => {
-  const whole = text ? text[0].toUpperCase() + text.slice(1) + (/[.!?:]$/.test(text) ? "" : ".") : "";
+  const whole = text ? spaced(text[0].toUpperCase() + text.slice(1)) + (/[.!?:]$/.test(text) ? "" : ".") : "";
   return whole.split(new RegExp(MARKED, "g")).map((part, place) => (part === undefined || part === "" ? "" : place % 3 === 1 ? html`<${At} at=${part} />` : place % 3 === 2 ? html`<code>${part}</code>` : part));
 };
 
 /** A number that leads to what it counts. */
 export const Number = ({ value, to, atLeast = false, className = "" }) => {
-  if (!value) return html`<span class="faint">${value === 0 ? "0" : ""}</span>`;
+  if (!value) return value === 0 ? html`<span class="faint">0</span>` : "";
   const text = count(value) + (atLeast ? "+" : "");
   return to ? html`<a class=${className} href=${to}>${text}</a>` : html`<span class=${className}>${text}</span>`;
 };
 
 export const Card = ({ title, note, size = "", children }) => html`<section class="card ${size}"><header><h2>${title}</h2>${note ? html`<span>${note}</span>` : ""}</header>${children}</section>`;
 
+const FEW = 3; // columns that a phone has room for
+
+/** Tell each cell its column, for a phone, where a row is a few lines and has no heads above it. */
+function labelled(rows, columns) {
+  const lead = columns.findIndex(([title, kind = ""]) => typeof title === "string" && title && !kind.includes("icon"));
+  for (const row of [rows].flat(Infinity)) {
+    if (row?.type !== "tr") continue;
+    row.props.role = "row";
+    [row.props.children].flat(Infinity).filter((cell) => cell?.type === "td").forEach((cell, place) => {
+      cell.props.role = "cell";
+      if (place === lead) cell.props["data-lead"] = "";
+      else if (columns[place] && typeof columns[place][0] === "string" && columns[place][0]) cell.props["data-label"] = columns[place][0];
+    });
+  }
+  return rows;
+}
+
 /**
  * A table: columns are [title, class, key]; rows are made by the caller. Where onSort is given, a
- * column with a key sorts by it: "name" upwards, "-name" downwards, and figures downwards first.
+ * column with a key sorts by it: "name" upwards, "-name" downwards, and figures downwards first. On
+ * a phone one with more than a few columns has rows of several lines.
  */
-export const Table = ({ columns, label, sort, onSort, children }) => html`<div class="scroll"><table aria-label=${label}><thead><tr>${columns.map(([title, kind = "", key]) => {
-  if (!key || !onSort) return html`<th class=${kind} scope="col">${title || html`<span class="sr">actions</span>`}</th>`;
+export const Table = ({ columns, label, sort, onSort, stack = columns.filter(([, kind = ""]) => !kind.includes("hide")).length > FEW, children }) => html`<div class="scroll"><table role="table" aria-label=${label} class=${stack ? "stack" : ""}><thead role="rowgroup"><tr role="row">${columns.map(([title, kind = "", key]) => {
+  if (!key || !onSort) return html`<th role="columnheader" class=${kind} scope="col">${title || html`<span class="sr">actions</span>`}</th>`;
   const way = sort === key ? "ascending" : sort === `-${key}` ? "descending" : undefined;
   const next = way === "descending" || (!way && !kind.startsWith("n")) ? key : `-${key}`;
-  return html`<th class=${kind} scope="col" aria-sort=${way}><button class="sort" onClick=${() => onSort(next)}>${title}<span aria-hidden="true">${way ? (way === "ascending" ? " ↑" : " ↓") : ""}</span></button></th>`;
-})}</tr></thead><tbody>${children}</tbody></table></div>`;
+  return html`<th role="columnheader" class=${kind} scope="col" aria-sort=${way}><button class="sort" onClick=${() => onSort(next)}>${title}<span aria-hidden="true">${way ? (way === "ascending" ? " ↑" : " ↓") : ""}</span></button></th>`;
+})}</tr></thead><tbody role="rowgroup">${stack ? labelled(children, columns) : children}</tbody></table></div>`;
 
 /** A bar of parts: [[state, number], ...]. */
 export const Bar = ({ parts, whole, tall = false, label }) => {
@@ -115,41 +133,25 @@ export async function perform(change, said, options) {
   }
 }
 
-// One question at a time: ask() shows it and resolves to the values of its fields, or to null.
-const asking = { now: null, tell: () => {} };
-export const ask = (question) => new Promise((resolve) => {
-  asking.now = { ...question, resolve };
-  asking.tell();
-});
+// One question at a time: ask() shows it, and resolves to the values of its fields, to the answer of
+// its change, or to null where it was left; lib/question.js says what it may have.
+const asking = { now: null, Dialog: null, tell: () => {} };
+export async function ask(question) {
+  asking.Dialog ??= (await import("./question.js")).Dialog;
+  return new Promise((resolve) => {
+    asking.now = { ...question, resolve };
+    asking.tell();
+  });
+}
 export function Question() {
   const [, draw] = useState(0);
   asking.tell = () => draw((n) => n + 1);
-  const box = useRef(null);
-  const now = asking.now;
-  useEffect(() => {
-    if (now && box.current && !box.current.open) box.current.showModal();
-  });
+  const { now, Dialog } = asking;
   if (!now) return "";
   const end = (value) => {
-    box.current.close();
     asking.now = null;
     now.resolve(value);
     asking.tell();
   };
-  const submit = (event) => {
-    event.preventDefault();
-    end(Object.fromEntries(new FormData(event.target)));
-  };
-  return html`<dialog ref=${box} aria-labelledby="question" onCancel=${(event) => { event.preventDefault(); end(null); }}><form onSubmit=${submit}><h2 id="question">${now.title}</h2>${now.text ? html`<p class="dim">${now.text}</p>` : ""}${(now.fields ?? []).map((field) => html`<${Field} ...${field} />`)}<div class="end"><button type="button" class="btn" onClick=${() => end(null)}>Cancel</button><button class="btn ${now.harm ? "harm" : "main"}">${now.action}</button></div></form></dialog>`;
-}
-
-export function Field({ name, label, kind = "text", value = "", options, required = false, note }) {
-  const input = kind === "select"
-    ? html`<select name=${name}>${options.map((option) => html`<option value=${option} selected=${option === value}>${option}</option>`)}</select>`
-    : kind === "long"
-      ? html`<textarea name=${name} spellcheck=${false}>${value}</textarea>`
-      : kind === "check"
-        ? html`<input type="checkbox" name=${name} defaultChecked=${Boolean(value)} />`
-        : html`<input type=${kind} name=${name} defaultValue=${value} required=${required} autocomplete="off" />`;
-  return html`<label class="field"><span>${label}</span>${input}${note ? html`<small class="faint">${note}</small>` : ""}</label>`;
+  return html`<${Dialog} key=${now.title} now=${now} end=${end} />`;
 }

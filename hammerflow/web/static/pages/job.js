@@ -1,5 +1,5 @@
 // One job: why it does not run, its life, its call, its attempts.
-import { parse, send, stringify, useRead } from "../lib/api.js";
+import { send, stringify, useRead } from "../lib/api.js";
 import { clockOf, count, counted, duration, secondsSince, shortId } from "../lib/format.js";
 import { Gantt } from "../lib/gantt.js";
 import { html, useState } from "../lib/html.js";
@@ -8,39 +8,48 @@ import { link } from "../lib/route.js";
 
 const ENDED = ["completed", "failed", "cancelled", "skipped"];
 
-/** The stretches of a life: [state, seconds, text], from what the job and its errors tell. */
+/** The stretches of a life, from what the job and its errors tell: {state, seconds, text, ends}. */
 function stretches(job) {
   const found = [];
   let from = Date.parse(job.created_at) / 1000;
-  const until = (at, state, text) => {
+  const until = (at, state, text, ends = []) => {
     const to = Date.parse(at) / 1000;
-    if (to > from) found.push([state, to - from, `${text} ${duration(to - from)}`]);
+    if (to > from || ends.length) found.push({ state, seconds: Math.max(0, to - from), text: `${text} ${duration(Math.max(0, to - from))}`, ends });
     from = Math.max(from, to);
   };
+  const wait = (at) => until(at, found.length ? "scheduled" : "waiting", found.at(-1)?.ends.includes("failed") ? "backoff" : "waited");
+  const ran = (at, attempt, ends) => until(at, "running", `attempt ${attempt},`, ends);
   const started = job.started_at ? Date.parse(job.started_at) / 1000 : null;
+  const last = ENDED.includes(job.state) && job.state !== "failed" ? [job.state] : [];
   for (const error of job.errors) {
     if (error.started_at) {
-      until(error.started_at, found.length ? "scheduled" : "waiting", "waited");
-      until(error.at, "running", `attempt ${error.attempt},`);
-      found.push(["failed", 0, `attempt ${error.attempt} ${error.kind}`]);
+      wait(error.started_at);
+      ran(error.at, error.attempt, ["failed"]);
     } else {
-      until(error.at, found.length ? "scheduled" : "waiting", "waited");
-      found.push(["ready", 0, error.message]);
+      wait(error.at);
+      found.at(-1)?.ends.push("ready");
     }
   }
   if (started && started >= from) {
-    until(job.started_at, job.errors.length ? "scheduled" : "waiting", "waited");
-    until(job.finished_at ?? new Date().toISOString(), "running", `attempt ${job.attempt},`);
+    wait(job.started_at);
+    ran(job.finished_at ?? new Date().toISOString(), job.attempt, last);
   } else if (!job.finished_at) until(new Date().toISOString(), job.state, job.state);
-  else until(job.finished_at, "waiting", "waited");
-  if (ENDED.includes(job.state) && job.state !== "failed") found.push([job.state, 0, job.state]);
+  else until(job.finished_at, "waiting", "waited", last);
   return found;
 }
 
+const WHOLE_LIFE = 16; // stretches that are drawn; of more only the first and the last ones
+
+/** A life as a row of bars, each at least as wide as what is said of it. */
 function Life({ job }) {
-  const parts = stretches(job);
-  const total = parts.reduce((sum, [, seconds]) => sum + Math.sqrt(seconds), 0) || 1;
-  return html`<div class="life" role="img" aria-label=${parts.map(([, , text]) => text).join("; ")}>${parts.map(([state, seconds, text]) => html`<span class="${state} ${seconds ? "" : "mark"}" style=${seconds ? { flexGrow: Math.max(0.02, Math.sqrt(seconds) / total) } : {}} title=${text}><i class=${state === "running" || !seconds ? "full" : ""}></i>${seconds ? html`<small>${text}</small>` : ""}</span>`)}</div>`;
+  const all = stretches(job);
+  const half = WHOLE_LIFE / 2;
+  const inner = all.length > WHOLE_LIFE ? all.slice(half, -half) : [];
+  const between = { state: "skipped", seconds: inner.reduce((sum, one) => sum + one.seconds, 0), ends: [] };
+  between.text = `${counted(inner.filter((one) => one.state === "running").length, "more attempt")} in ${duration(between.seconds)}`;
+  const parts = inner.length ? [...all.slice(0, half), between, ...all.slice(-half)] : all;
+  const total = parts.reduce((sum, { seconds }) => sum + Math.sqrt(seconds), 0) || 1;
+  return html`<ol class="life">${parts.map((one) => html`<li style=${{ flexGrow: Math.max(0.02, Math.sqrt(one.seconds) / total) }}><span class="bars"><i class="${one.state} ${one.state === "running" ? "full" : ""} ${one === between ? "folded" : ""}"></i>${one.ends.map((state) => html`<i class="${state} end"></i>`)}</span><small>${one.text}${one.ends.map((state) => html`<span class="sr">, ${state}</span>`)}</small></li>`)}</ol>`;
 }
 
 /** The attempts as rows of a timeline: each waited since the one before it ended. */
@@ -60,6 +69,39 @@ function attempts(job) {
 function Attempts({ job }) {
   const rows = attempts(job);
   return rows.length > 1 ? html`<${Gantt} label="Attempts" items=${rows} now=${Date.now() / 1000} />` : "";
+}
+
+const ONE_LINE = 64; // characters of a call that stays in one line
+
+/** A call with a line for each argument, where one line would be long. */
+function laidOut(task, call) {
+  if (call.length < ONE_LINE) return task + call;
+  const parts = [];
+  let [from, depth, quote] = [1, 0, ""];
+  for (let at = 1; at < call.length - 1; at += 1) {
+    const one = call[at];
+    if (quote) {
+      if (one === "\\") at += 1;
+      else if (one === quote) quote = "";
+    } else if (one === "\"" || one === "'") quote = one;
+    else if ("([{".includes(one)) depth += 1;
+    else if (")]}".includes(one)) depth -= 1;
+    else if (one === "," && depth === 0) {
+      parts.push(call.slice(from, at).trim());
+      from = at + 1;
+    }
+  }
+  parts.push(call.slice(from, -1).trim());
+  return `${task}(\n${parts.map((part) => `    ${part},\n`).join("")})`;
+}
+
+const SHOWN = 10_000; // characters of a value at first
+
+/** A value, of which a very long one is shown in part until all of it is asked for. */
+function Value({ text }) {
+  const [isWhole, setWhole] = useState(false);
+  const isCut = !isWhole && text.length > SHOWN;
+  return html`<pre tabindex="0">${isCut ? `${text.slice(0, SHOWN)}…` : text}</pre>${isCut ? html`<p class="dim">The first ${count(SHOWN)} of ${count(text.length)} characters. <button class="plain" onClick=${() => setWhole(true)}>Show all</button></p>` : ""}`;
 }
 
 /** A traceback with the frames of libraries folded. */
@@ -117,19 +159,21 @@ function Stack({ job }) {
 const PRIORITIES = ["background", "low", "normal", "high", "critical"];
 
 async function editAndRetry(job, reload) {
-  const given = await ask({ title: "Edit and retry", text: `Runs ${job.task} again with these arguments.`, action: "Retry", fields: [
-    { name: "args", label: "Positional arguments, as a JSON list", kind: "long", value: stringify(job.args ?? [], 2) },
-    { name: "kwargs", label: "Keyword arguments, as a JSON object", kind: "long", value: stringify(job.kwargs ?? {}, 2) },
-    { name: "queue", label: "Queue", value: job.queue, required: true }, { name: "priority", label: "Priority", kind: "select", options: PRIORITIES, value: PRIORITIES[job.priority] } ] });
-  if (!given) return;
-  const answer = await perform(() => send("POST", "/api/jobs", { task: job.task, args: parse(given.args), kwargs: parse(given.kwargs), queue: given.queue, priority: PRIORITIES.indexOf(given.priority) }), (made) => `Job ${shortId(made.id)} is enqueued with these arguments.`);
-  if (answer) reload();
+  const made = await ask({ title: "Edit and retry", text: `Runs ${job.task} again with these arguments.`, action: "Retry", fields: [
+    { name: "args", label: "Positional arguments, as a JSON list", kind: "long", json: "list", value: stringify(job.args ?? [], 2), refused: /positional/ },
+    { name: "kwargs", label: "Keyword arguments, as a JSON object", kind: "long", json: "object", value: stringify(job.kwargs ?? {}, 2), refused: /argument/ },
+    { name: "queue", label: "Queue", half: true, value: job.queue, required: true }, { name: "priority", label: "Priority", half: true, kind: "select", options: PRIORITIES, value: PRIORITIES[job.priority] } ],
+  change: (given) => send("POST", "/api/jobs", { task: job.task, args: given.args ?? [], kwargs: given.kwargs ?? {}, queue: given.queue, priority: PRIORITIES.indexOf(given.priority) }),
+  said: (answer) => `Job ${shortId(answer.id)} is enqueued with these arguments.` });
+  if (made) reload();
 }
 
 async function move(job, reload) {
-  const given = await ask({ title: `Move this job of ${job.task}`, text: "It keeps its id; workers of the other queue must know its task.", action: "Move", fields: [
-    { name: "queue", label: "Queue", value: job.queue, required: true }, { name: "priority", label: "Priority", kind: "select", options: PRIORITIES, value: PRIORITIES[job.priority] } ] });
-  if (given) await perform(() => send("PATCH", `/api/jobs/${job.id}`, { queue: given.queue, priority: PRIORITIES.indexOf(given.priority) }), `The job is in the queue ${given.queue}, with the priority ${given.priority}.`).then(reload);
+  const moved = await ask({ title: `Move this job of ${job.task}`, text: "It keeps its id; workers of the other queue must know its task.", action: "Move", fields: [
+    { name: "queue", label: "Queue", half: true, value: job.queue, required: true, refused: /queue/ }, { name: "priority", label: "Priority", half: true, kind: "select", options: PRIORITIES, value: PRIORITIES[job.priority] } ],
+  change: (given) => send("PATCH", `/api/jobs/${job.id}`, { queue: given.queue, priority: PRIORITIES.indexOf(given.priority) }),
+  said: (answer, given) => `The job is in the queue ${given.queue}, with the priority ${given.priority}.` });
+  if (moved) reload();
 }
 
 export default function Job({ parts: [id], may, session }) {
@@ -141,7 +185,7 @@ export default function Job({ parts: [id], may, session }) {
   const canCancel = !ENDED.includes(job.state);
   const cancel = async () => {
     const given = await ask({ title: `${isRunning ? "Kill" : "Cancel"} this job of ${job.task}?`, text: isRunning ? "It runs now: Cancelled is raised in its body, and its process is killed if it has not ended after the grace." : "", action: isRunning ? "Kill the job" : "Cancel the job", harm: true, fields: [{ name: "reason", label: "Why" }, { name: "tree", label: "Also all that it has spawned", kind: "check" }] });
-    if (given) await perform(() => send("POST", `/api/jobs/${id}/cancel`, { reason: given.reason, tree: given.tree === "on" }), isRunning ? "The job was told to stop." : "The job is cancelled.").then(reload);
+    if (given) await perform(() => send("POST", `/api/jobs/${id}/cancel`, { reason: given.reason, tree: given.tree }), isRunning ? "The job was told to stop." : "The job is cancelled.").then(reload);
   };
   const kept = { waiting: "since", ready: "for", running: "for" }[job.state];
   const since = job.state === "running" ? job.started_at : job.created_at;
@@ -152,9 +196,9 @@ ${may("operate") && canRetry ? html`<button class="btn main" onClick=${() => per
 ${may("operate") && canCancel && !isRunning ? html`<button class="btn" onClick=${() => move(job, reload)}>Move</button>` : ""}
 ${may("operate") && canCancel ? html`<button class="btn harm" onClick=${cancel}>${isRunning ? "Kill" : "Cancel"}</button>` : ""}</div>
 <${Trouble} problem=${problem} /><${Why} job=${job} />
-<div class="grid"><${Card} title="Life" note=${`attempt ${job.attempt}${job.options.max_attempts ? ` of ${job.options.max_attempts}` : ""}`}><${Life} job=${job} /><${Attempts} job=${job} />${job.progress !== null ? html`<p><${Bar} tall parts=${[["running", job.progress]]} whole=${1} label="progress" /><span class="dim">${Math.round(job.progress * 100)} % ${job.progress_note ?? ""}</span></p>` : ""}<//>
-<${Card} size="s6" title="Call" note=${job.call ? html`<${Copy} text=${`${job.task}${job.call}`}>copy as Python<//>` : ""}>${job.values_hidden ? html`<p class="dim">You may not see arguments and results.</p>` : html`<pre tabindex="0">${job.task}${job.call ?? "()"}</pre>`}
-${job.state === "completed" && !job.values_hidden ? html`<h2 class="gap">Result</h2><pre tabindex="0">${job.result_text ?? "None"}</pre>` : ""}
+<div class="grid"><${Card} title="Life" note=${job.attempt ? `attempt ${job.attempt}${job.options.max_attempts ? ` of ${job.options.max_attempts}` : ""}` : "no attempt yet"}><${Life} job=${job} /><${Attempts} job=${job} />${job.progress !== null ? html`<p><${Bar} tall parts=${[["running", job.progress]]} whole=${1} label="progress" /><span class="dim">${Math.round(job.progress * 100)} % ${job.progress_note ?? ""}</span></p>` : ""}<//>
+<${Card} size="s6" title="Call" note=${job.call ? html`<${Copy} text=${`${job.task}${job.call}`}>copy as Python<//>` : ""}>${job.values_hidden ? html`<p class="dim">You may not see arguments and results.</p>` : html`<${Value} text=${laidOut(job.task, job.call ?? "()")} />`}
+${job.state === "completed" && !job.values_hidden ? html`<h2 class="gap">Result</h2><${Value} text=${job.result_text ?? "None"} />` : ""}
 <h2 class="gap">Details</h2><${Details} job=${job} family=${family} /><//>
 <div class="s6">${isRunning && may("operate") ? html`<${Stack} job=${job} />` : ""}${job.errors.length ? [...job.errors].reverse().map((error) => html`<${Card} key=${error.attempt + error.at} title=${`Attempt ${error.attempt}: ${error.kind}`} note=${html`<${At} at=${error.started_at ?? error.at} />${error.seconds === null ? "" : `, ran ${duration(error.seconds)}`}${error.worker_id === null ? "" : ` on worker ${error.worker_id}`}`}>${error.traceback ? html`<${Trace} text=${error.traceback} />` : html`<pre>${error.type}: ${error.message}</pre>`}<//>`) : html`<${Card} title="Attempts"><p class="dim">${job.attempt ? "No attempt has failed." : "It has not been tried yet."}</p><//>`}</div>${job.logs.length ? html`<${Logs} job=${job} />` : ""}</div>`;
 }

@@ -1,8 +1,8 @@
 // Jobs: filters as chips, all in the address; actions on those selected.
-import { parse, send, useRead } from "../lib/api.js";
+import { get, send, useRead } from "../lib/api.js";
 import { count, counted, duration, secondsSince, shortId, typeName } from "../lib/format.js";
 import { html, useState } from "../lib/html.js";
-import { ask, At, Empty, Older, Export, perform, say, State, Table, Tabs, Trouble } from "../lib/parts.js";
+import { ask, At, Empty, Older, Export, say, State, Table, Tabs, Trouble } from "../lib/parts.js";
 import { link, useParams } from "../lib/route.js";
 import { rowOf, useRows } from "../lib/rows.js";
 
@@ -56,19 +56,16 @@ export default function Jobs({ may, session }) {
 <${Chips} params=${params} change=${change} /><${Trouble} problem=${problem} />
 ${chosen.length ? html`<div class="acts"><span>${counted(chosen.length, "job")} selected</span><button class="btn" onClick=${() => acts.r?.(chosen)} disabled=${!acts.r}>Retry</button><button class="btn harm" onClick=${() => acts.c?.(chosen)} disabled=${!acts.c}>Cancel</button><button class="plain" onClick=${rows.clear}>Select none</button></div>` : may("operate") && data?.items.length && matching.size ? html`<div class="head all"><span class="dim">${isPlain && !params.state ? "All jobs:" : "All matching jobs:"}</span>${matching.has("retry") ? html`<button class="plain" onClick=${() => actOnAll("retry", filter, done)}>retry</button>` : ""}${matching.has("cancel") ? html`<button class="plain" onClick=${() => actOnAll("cancel", filter, done)}>cancel</button>` : ""}</div>` : ""}
 ${data && !data.items.length ? html`<${Empty}>${Object.keys(params).length ? "No job fits these filters." : html`There are no jobs yet. Enqueue one from Python: <code>task.delay(...)</code>, or from a shell: <code>hammerflow job enqueue TASK</code>.`}<//>` : ""}
-${data?.items.length ? html`<div class="card"><${Table} label="Jobs" columns=${[[html`<input type="checkbox" aria-label="Select all of this page" checked=${ids.every((id) => rows.selected.has(id))} onChange=${rows.toggleAll} />`], ["state", "icon"], ["job"], ["task"], ["queue"], ["attempt", "n"], ["enqueued"], ["took", "n"], ["last error"]]}>${data.items.map((job) => html`<tr ...${rowOf(rows, job.id)}><td><input type="checkbox" aria-label="Select ${shortId(job.id)}" checked=${rows.selected.has(job.id)} onChange=${() => rows.toggle(job.id)} /></td><td class="icon"><${State} state=${job.state} /></td><td><a class="mono" href=${link(`/jobs/${job.id}`)}>${shortId(job.id)}</a></td><td><a href=${link("/jobs", { ...kept, task: job.task })}>${job.task}</a></td><td><a href=${link("/jobs", { ...kept, queue: job.queue })}>${job.queue}</a></td><td class="n">${job.attempt || ""}</td><td><${At} at=${job.created_at} /></td><td class="n">${time(job)}</td><td class="clip" title=${job.error?.message ?? job.reason ?? ""}>${job.error ? html`${typeName(job.error.type)}: ${job.error.message}` : html`<span class="dim">${job.reason ?? ""}</span>`}</td></tr>`)}<//></div>` : ""}
+${data?.items.length ? html`<div class="card"><${Table} label="Jobs" columns=${[[html`<input type="checkbox" aria-label="Select all of this page" checked=${ids.every((id) => rows.selected.has(id))} onChange=${rows.toggleAll} />`], ["state", "icon"], ["job"], ["task"], ["queue"], ["attempt", "n"], ["enqueued"], ["took", "n"], ["last error"]]}>${data.items.map((job) => html`<tr ...${rowOf(rows, job.id)}><td><input type="checkbox" aria-label="Select ${shortId(job.id)}" checked=${rows.selected.has(job.id)} onChange=${() => rows.toggle(job.id)} /></td><td class="icon"><${State} state=${job.state} /></td><td><a class="mono" href=${link(`/jobs/${job.id}`)}>${shortId(job.id)}</a></td><td><a href=${link("/jobs", { ...kept, task: job.task })}>${job.task}</a></td><td><a href=${link("/jobs", { ...kept, queue: job.queue })}>${job.queue}</a></td><td class="n">${job.attempt || ""}</td><td><${At} at=${job.created_at} /></td><td class="n">${time(job)}</td><td class="clip" title=${job.error?.message ?? job.reason ?? ""}>${job.error ? html`${typeName(job.error.type)}: ${job.error.message}` : job.reason ? html`<span class="dim">${job.reason}</span>` : ""}</td></tr>`)}<//></div>` : ""}
 <${Older} next=${data?.next} tired=${data?.is_tired} first=${!before} onNext=${() => change({ before: data.next })} onFirst=${() => change({ before: null })} />`;
 }
 
 async function enqueue(reload) {
-  const given = await ask({ title: "Enqueue a job", action: "Enqueue", fields: [
-    { name: "task", label: "Task", required: true }, { name: "args", label: "Positional arguments, as a JSON list", kind: "long", value: "[]" },
-    { name: "kwargs", label: "Keyword arguments, as a JSON object", kind: "long", value: "{}" }, { name: "queue", label: "Queue", note: "the task's own if empty" } ] });
-  if (!given) return;
-  await perform(async () => {
-    const body = { task: given.task, args: parse(given.args), kwargs: parse(given.kwargs) };
-    if (given.queue) body.queue = given.queue;
-    return send("POST", "/api/jobs", body);
-  }, (answer) => (answer.is_new ? `Job ${shortId(answer.id)} is enqueued.` : `Job ${shortId(answer.id)} was there already.`));
-  reload();
+  const [tasks, queues] = await Promise.all(["/api/tasks", "/api/queues"].map((where) => get(where).then((found) => found.items.map((one) => one.name), () => [])));
+  const made = await ask({ title: "Enqueue a job", action: "Enqueue", fields: [
+    { name: "task", label: "Task", required: true, half: true, options: tasks, refused: /task/ }, { name: "queue", label: "Queue", optional: true, half: true, options: queues, note: "Empty: the task's own." },
+    { name: "args", label: "Positional arguments, as a JSON list", kind: "long", json: "list", value: "[]", refused: /positional/ }, { name: "kwargs", label: "Keyword arguments, as a JSON object", kind: "long", json: "object", value: "{}", refused: /argument/ } ],
+  change: (given) => send("POST", "/api/jobs", { task: given.task.trim(), args: given.args ?? [], kwargs: given.kwargs ?? {}, ...(given.queue && { queue: given.queue }) }),
+  said: (answer) => (answer.is_new ? `Job ${shortId(answer.id)} is enqueued.` : `Job ${shortId(answer.id)} was there already.`) });
+  if (made) reload();
 }

@@ -18,12 +18,13 @@ function place({ target }) {
 export default function Limits({ may }) {
   const { data, problem, reload } = useRead("/api/limits", {}, 2);
   const set = async (limit) => {
-    const given = await ask({ title: limit ? `Limit of ${limit.target}` : "Set a limit", text: "It holds for all workers within a second, until it is removed.", action: "Set", fields: [...(limit ? [] : [{ name: "target", label: "Target", note: "task:NAME or queue:NAME", required: true }]), { name: "rate", label: "Rate", value: limit?.rate ?? "", note: "such as 100/m; empty leaves it as it is" }, { name: "max", label: "At a time", kind: "number", value: limit?.max ?? "", note: "0 stops all starts" }] });
-    if (!given) return;
-    const body = {};
-    if (given.rate) body.rate = given.rate;
-    if (given.max !== "") body.max = parseInt(given.max, 10);
-    await perform(() => send("PUT", `/api/limits/${encodeURIComponent(limit?.target ?? given.target)}`, body), "The limit is set.").then(reload);
+    const body = (given) => ({ ...(given.rate.trim() && { rate: given.rate.trim() }), ...(given.max !== "" && { max: Number(given.max) }) });
+    const change = (given) => {
+      if (!given.rate.trim() && given.max === "") throw Object.assign(new Error("Give a rate, or how many may run at a time."), { field: "rate" });
+      return send("PUT", `/api/limits/${encodeURIComponent(limit?.target ?? given.target.trim())}`, body(given));
+    };
+    const made = await ask({ title: limit ? `Limit of ${limit.target}` : "Set a limit", text: "It holds for all workers within a second, until it is removed.", action: "Set", fields: [...(limit ? [] : [{ name: "target", label: "Target", required: true, placeholder: "queue:mail", note: "task:NAME or queue:NAME", refused: /target|queue|task/ }]), { name: "rate", label: "Rate", half: true, value: limit?.rate ?? "", placeholder: "100/m", note: limit ? "Empty: as it is." : "starts in a time, such as 100/m" }, { name: "max", label: "At a time", half: true, kind: "number", value: limit?.max ?? "", note: "0 stops all starts." }], change, said: "The limit is set." });
+    if (made) reload();
   };
   const remove = async (limit) => {
     if (await ask({ title: `Remove the limit of ${limit.target}?`, text: "What the task declares in the code holds again.", action: "Remove", harm: true })) await perform(() => send("DELETE", `/api/limits/${encodeURIComponent(limit.target)}`), "The limit is removed.").then(reload);
