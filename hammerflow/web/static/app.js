@@ -97,7 +97,7 @@ export function parsed(text) {
 function Top({ session }) {
   const [isLive, setLive] = useLive();
   const [, draw] = useState(0);
-  return html`<div class="top"><${Find} /><button class="pill" aria-pressed=${isLive} onClick=${() => setLive(!isLive)} title="Whether this page is kept fresh (p)"><i class="dot ${isLive ? "" : "off"}"></i>${isLive ? "live" : "stopped"}</button><span class="pill hide" title="Times are in your zone">${zone()}</span><button class="pill" onClick=${() => { nextTheme(); draw((n) => n + 1); }} title="Light, dark, or as the system says"><span class="hide">theme:</span>${document.documentElement.dataset.theme ?? "auto"}</button>${session ? html`<span class="pill hide">role: ${session.role}</span>` : ""}</div>`;
+  return html`<div class="top"><${Find} /><button class="pill" aria-pressed=${isLive} onClick=${() => setLive(!isLive)} title="Whether this page is kept fresh (p)"><i class="dot ${isLive ? "" : "off"}"></i>${isLive ? "live" : "stopped"}</button><span class="pill hide mid" title="Times are in your zone">${zone()}</span><button class="pill" onClick=${() => { nextTheme(); draw((n) => n + 1); }} title="Light, dark, or as the system says"><span class="hide mid">theme:</span>${document.documentElement.dataset.theme ?? "auto"}</button>${session ? html`<span class="pill hide">role: ${session.role}</span>` : ""}</div>`;
 }
 
 function nextTheme() {

@@ -47,7 +47,7 @@ export const Card = ({ title, note, size = "", children }) => html`<section clas
 
 const FEW = 3; // columns that a phone has room for
 
-/** Tell each cell its column, for a phone, where a row is a few lines and has no heads above it. */
+/** Tell each cell its column: where there is little room, a row is a few lines without heads above it. */
 function labelled(rows, columns) {
   const lead = columns.findIndex(([title, kind = ""]) => typeof title === "string" && title && !kind.includes("icon"));
   for (const row of [rows].flat(Infinity)) {
@@ -64,8 +64,8 @@ function labelled(rows, columns) {
 
 /**
  * A table: columns are [title, class, key]; rows are made by the caller. Where onSort is given, a
- * column with a key sorts by it: "name" upwards, "-name" downwards, and figures downwards first. On
- * a phone one with more than a few columns has rows of several lines.
+ * column with a key sorts by it: "name" upwards, "-name" downwards, and figures downwards first.
+ * Where there is little room, one with more than a few columns has rows of several lines.
  */
 export const Table = ({ columns, label, sort, onSort, stack = columns.filter(([, kind = ""]) => !kind.includes("hide")).length > FEW, children }) => html`<div class="scroll"><table role="table" aria-label=${label} class=${stack ? "stack" : ""}><thead role="rowgroup"><tr role="row">${columns.map(([title, kind = "", key]) => {
   if (!key || !onSort) return html`<th role="columnheader" class=${kind} scope="col">${title || html`<span class="sr">actions</span>`}</th>`;
