@@ -1,4 +1,4 @@
-"""Figures of fairness: a tenant with very many jobs, and one with ten that come later."""
+"""Figures of fairness: a tenant with very many jobs, and one with ten that come later; shares."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from benchmarks.limits import fair_job, reset
 from benchmarks.measure import Figures, query
+from benchmarks.shares import shares
 from benchmarks.tasks import app, limited
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import Claimed
@@ -52,6 +53,7 @@ def fairness(url: str, n: int) -> Iterator[Figures]:
            "small_done_after_starts": starts[-1], "claim_us_a_job": round(deep * 1e6, 1),
            "with_1_000": round(shallow * 1e6, 1), "ratio": round(deep / shallow, 2),
            "bar": "small done after < 300 starts, ratio <= 1.2"}  # fmt: skip
+    yield from shares(n)
 
 
 def _put(tenant: str, queue: str, count: int) -> list[bytes]:

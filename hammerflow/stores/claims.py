@@ -172,6 +172,8 @@ class Claims:
         self._outbox = outbox
         self._thresholds = thresholds
         self._in_one = "claim" in database.dialect.statements
+        #: InnoDB locks the place behind the rows that a neighbour claims, too.
+        self._passes = not (self._in_one or database.dialect.one_writer)
         self._scans: dict[tuple[int, int], _Scan] = {}
         self._clock = _DatabaseClock(database)
         self._strays = Strays(database, thresholds.stray)
@@ -271,9 +273,11 @@ class Claims:
             return self._claim_outside(key, place, sum(left.values()), read, thorough=thorough)
 
         sources = [claim_lanes, claim_outside]
+        passes = self._passes and bool(outside)
         found = claim_by_weight(
             self._shares[key], orders | in_lanes, limit - len(strays),
             sources if self._turns[key].is_lanes else sources[::-1],
+            partial(_live, self._database.rows, place, _START) if passes else tuple,
         )  # fmt: skip
         if not from_lanes and in_lanes <= asked:
             lanes.end(key, others=time.monotonic() - began - spent)
@@ -323,8 +327,8 @@ class Claims:
 
     def has_passed(self, queue: str, task_ids: Sequence[int]) -> bool:
         """After a claim that brought fewer jobs than it asked for: whether there are more, which it
-        has passed over. InnoDB locks the place behind the rows that a neighbour claims, too."""
-        if self._in_one or self._database.dialect.one_writer or not task_ids:
+        has passed over."""
+        if not self._passes or not task_ids:
             return False
         values = {"queue_id": name_id(queue), "task_ids": list(task_ids)}
         return bool(self._database.rows("claim_passed", **values))
@@ -394,8 +398,12 @@ class Claims:
 
         def work(tx: Tx) -> tuple[list[Claimed], set[int], Shares[int]]:
             shares, orders = self._shares[key].copy(), _live(tx.rows, wanted, bookmarks)
+            if not self._in_one:  # else a bookmark may hide them
+                for order in {*_ORDERS} - orders:
+                    shares.forget(order)
             source = partial(self._take_counts, tx, wanted, bookmarks)
-            found = claim_by_weight(shares, orders, limit, [source])
+            passed = partial(_live, tx.rows, wanted, bookmarks) if self._passes else tuple
+            found = claim_by_weight(shares, orders, limit, [source], passed)
             self._outbox.note_started(tx, found)
             return found, orders, shares
 

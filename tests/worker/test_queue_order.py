@@ -26,6 +26,7 @@ def test_shares_follow_the_weights_whatever_the_room(rooms: list[int]) -> None:
     for number in range(1, 400):
         room = rooms[number % len(rooms)]
         shares = order.shares(room, "claimer")[:-3]
+        order.note("claimer", room, dict(shares), ())
         given.update(dict(shares))
 
         assert sum(dict(shares).values()) == room and len(dict(shares)) == len(shares)
@@ -42,7 +43,12 @@ def test_what_a_queue_cannot_fill_goes_to_the_others_heaviest_first() -> None:
 def test_sync_and_async_jobs_are_shared_apart() -> None:
     order = QueueOrder({"a": 1, "b": 1})
 
-    firsts = [(order.shares(1, "sync")[0][0], order.shares(1, "async")[0][0]) for _ in range(10)]
+    firsts = []
+    for _ in range(10):
+        first = {claimer: order.shares(1, claimer)[0][0] for claimer in ("sync", "async")}
+        for claimer, queue in first.items():
+            order.note(claimer, 1, {queue: 1}, ())
+        firsts.append((first["sync"], first["async"]))
 
     assert Counter(first for first, _ in firsts) == Counter(first for _, first in firsts)
 
@@ -63,8 +69,41 @@ def test_a_paused_queue_has_no_turn_and_is_owed_nothing() -> None:
     assert not order.set_paused({"a", "elsewhere"})
     for _ in range(100):
         assert order.shares(5, "claimer") == [("b", 5)]
+        order.note("claimer", 5, {"b": 5}, ())
     assert order.set_paused(set()), "a was resumed"
-    assert sum(dict(order.shares(1, "claimer")[:-2]).get("a", 0) for _ in range(20)) in (10, 11)
+    starts = Counter[str]()
+    for _ in range(20):
+        given = dict(order.shares(1, "claimer")[:-2])
+        order.note("claimer", 1, given, ())
+        starts.update(given)
+    assert starts == {"a": 10, "b": 10}
+
+
+def test_a_queue_whose_jobs_were_passed_over_gets_its_share_later() -> None:
+    order = QueueOrder({"a": 2, "b": 1})
+
+    order.note("claimer", 9, {"a": 1, "b": 8}, ())
+
+    assert order.shares(9, "claimer")[:-2] == [("a", 9)]
+    order.note("claimer", 9, {"a": 9}, ())
+    assert dict(order.shares(9, "claimer")[:-2]) == {"a": 8, "b": 1}
+
+
+def test_an_empty_queue_is_owed_nothing_and_the_others_share_by_weight() -> None:
+    order, given = QueueOrder({"a": 1, "b": 3, "c": 2}), Counter[str]()
+
+    for _ in range(60):
+        left = 6
+        found = Counter[str]()
+        for name, share in order.shares(6, "claimer"):
+            if name != "c":
+                found[name] += (count := min(share, left))
+                left -= count
+        order.note("claimer", 6, found, {"c"})
+        given += found
+
+    assert given == {"a": 90, "b": 270}
+    assert dict(order.shares(6, "claimer")[:-3]) == {"a": 1, "b": 3, "c": 2}
 
 
 def test_a_cap_counts_what_is_held() -> None:

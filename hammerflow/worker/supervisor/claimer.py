@@ -7,6 +7,7 @@ import math
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -130,31 +131,33 @@ class Claimer:
     def _claim(self, room: int) -> None:
         """Claim from the queues in turn until the room is filled."""
         left, changes = room, -1
-        passed, empty, waits = False, set[str](), list[float]()
+        short, passed, waits = set[str](), set[str](), list[float]()
+        given: Counter[str] = Counter()
         if self.burst:
             if self.store.jobs.promote().count:
                 self.pool.note_change()  # the other claimer has found nothing too early
             changes = self.pool.changes if self.is_quiet() else -1
         for queue, share in self.queue_order.shares(room, self.name):
-            if queue in empty:
+            if queue in short:
                 continue
             limit = min(share, left)
             with self.caps.room_of(queue, limit) as most:
                 count = self._claim_from(queue, most) if most > 0 else 0
-            left -= count
+            left, given[queue] = left - count, given[queue] + count
             wait = self.store.jobs.claim_wait(queue, self.group.task_ids) if most > 0 else None
             if wait is not None:
                 waits.append(wait)
+            if count < limit:
+                short.add(queue)
+                if count < most and self.store.jobs.has_passed(queue, self.group.task_ids):
+                    passed.add(queue)  # else it is at its cap
             if left <= 0:
                 self._rung = True  # there may be more
                 break
-            if count < limit:
-                empty.add(queue)
-                if count < most:  # else it is at its cap
-                    passed |= self.store.jobs.has_passed(queue, self.group.task_ids)
+        self.queue_order.note(self.name, room, given, short - passed)
         if left == room and not waits:
             self.empty_at = changes
-        self._short = self._short + 1 if passed else 0
+        self._short = self._short + 1 if passed and left > 0 else 0
         pause = self.poll if not passed else min(self.poll, _PASSED * 2 ** min(self._short, 10))
         self._next_poll = time.monotonic() + min([pause * random.uniform(0.9, 1.0), *waits])
 

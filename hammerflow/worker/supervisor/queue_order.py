@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from hammerflow.jobs.shares import Shares
 
@@ -14,7 +14,8 @@ __all__ = ["QueueOrder"]
 class QueueOrder:
     """Shares of the jobs that are started: with ``high:5,default:1`` five of six that a worker
     claims are of high while both queues have jobs, however long these run. What one queue cannot
-    fill goes to the others at once, the heaviest first, and is charged to nobody.
+    fill goes to the others at once, the heaviest first. It is owed to that queue only if it has
+    jobs that were passed over, as another worker's claim was at them.
 
     Without weights every queue that appears is served. They take turns at being first, and each
     claim takes what it can get: one statement is enough where the first queue fills the room.
@@ -62,6 +63,26 @@ class QueueOrder:
                 return [(name, room) for name in turns]
             rest = sorted(open_, key=lambda name: -self._weights[name])
             return self._split(room, open_, claimer) + [(name, room) for name in rest]
+
+    def note(
+        self, claimer: str, room: int, given: Mapping[str, int], empty: Collection[str]
+    ) -> None:
+        """Note how many jobs a claim has brought.
+
+        Args:
+            room: that was asked for.
+            given: jobs by queue.
+            empty: queues that had no more jobs to give.
+        """
+        with self._lock:
+            open_ = {n: w for n, w in self._weights.items() if n not in self._paused}
+            if self.is_open or len(open_) < 2:
+                return
+            shares = self._shares[claimer]
+            for name in empty:
+                shares.forget(name)
+            sharing = {name: weight for name, weight in open_.items() if name not in empty}
+            shares.note(given, sharing, room)
 
     def _split(self, room: int, names: list[str], claimer: str) -> list[tuple[str, int]]:
         """The room by weight in whole jobs."""
