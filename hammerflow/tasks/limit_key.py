@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import Unfit, ValueCheck
 from hammerflow.origin import runs_when_called
+from hammerflow.tasks.key_checks import check_key_function, check_key_names
 from hammerflow.text import NAME, plain_text, safe_repr, visible
 
 __all__ = ["LIMIT_KEY", "KeyRule", "check_key", "key_of_call"]
@@ -56,23 +57,19 @@ LIMIT_KEY = ValueCheck(
 
 
 def check_key(fn: Callable[..., Any], option: str, rule: KeyRule) -> None:
-    """Check that the template of an option names arguments of the function.
+    """Check that a rule fits the arguments of the function.
 
     Raises:
-        ConfigError: it names another one.
+        ConfigError: its template names another argument, or it is a function that takes others.
     """
     if not isinstance(rule, str):
+        check_key_function(fn, option, rule)
         return
     try:
         parameters = inspect.signature(fn).parameters
     except (TypeError, ValueError):
         return
-    for name in _names(rule):
-        if name not in parameters and not _takes_any(parameters):
-            raise ConfigError(
-                f"{option} {rule!r} names {name!r}, but the function has no such argument: it "
-                f"takes {', '.join(parameters) or 'none'}"
-            )
+    check_key_names(option, rule, _names(rule), parameters)
 
 
 def key_of_call(
@@ -130,7 +127,3 @@ class _Parts(string.Formatter):
 
 
 _PARTS = _Parts()
-
-
-def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
-    return any(p.kind is p.VAR_KEYWORD for p in parameters.values())

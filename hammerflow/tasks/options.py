@@ -28,6 +28,7 @@ from hammerflow.options.checks import (
 )
 from hammerflow.options.option import Option, OptionTable, checked
 from hammerflow.origin import are_same, is_async
+from hammerflow.tasks.key_checks import check_unique
 from hammerflow.tasks.limit_key import LIMIT_KEY, KeyRule, check_key
 from hammerflow.workflows.options import then_check
 
@@ -267,6 +268,8 @@ def declared(
         for option in ("limit_key", "fair_by"):
             if option in values:
                 check_key(fn, option, values[option])
+        if "unique" in values:
+            check_unique(fn, values["unique"])
         return TaskOptions(**values, is_async=is_async(fn), spawn=spawn, declared=names)
     except ConfigError as error:
         raise ConfigError(f"{owner}: {error}") from None

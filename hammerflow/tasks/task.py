@@ -33,6 +33,7 @@ from hammerflow.results.result import Result
 from hammerflow.results.waiting import ResultBackend
 from hammerflow.tasks.coroutines import coroutine_function
 from hammerflow.tasks.functions import any_arguments, arguments_check
+from hammerflow.tasks.key_checks import check_unique
 from hammerflow.tasks.options import TaskOptions
 from hammerflow.tasks.pickles import reduced_task
 from hammerflow.telemetry.watchers import Watcher
@@ -227,7 +228,11 @@ class Task(Generic[P, R]):
         Raises:
             TypeError: an option is unknown.
         """
-        return BoundCall(self, known_options(options, f"{self.name}.options()"))
+        owner = f"{self.name}.options()"
+        given = known_options(options, owner)
+        if "unique" in given:
+            check_unique(self.fn, given["unique"], owner)
+        return BoundCall(self, given)
 
     # Results come before the arguments of s(): type checkers let up to three of them be missing.
     @overload

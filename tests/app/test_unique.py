@@ -566,7 +566,18 @@ REFUSED: dict[str, tuple[Callable[[Hammerflow], Any], str]] = {
     "nothing": (lambda app: UniqueKey(by=()), "the name of an argument"),
     "throttle": (lambda app: UniqueKey(on_conflict="throttle"), "throttle needs a period"),
     "wait": (lambda app: UniqueKey(max_wait=5), 'goes with on_conflict="debounce"'),
-    "name": (lambda app: declared(app, UniqueKey(by="nobody")).delay(1), "no argument 'nobody'"),
+    "name": (
+        lambda app: declared(app, UniqueKey(by=("full", "custmer"))),
+        r"by \('full', 'custmer'\) names 'custmer', but .* did you mean 'customer'\? it",
+    ),
+    "name of a call": (
+        lambda app: declared(app, RETURN).options(unique=UniqueKey(by="nobody")),
+        r"sync.options\(\): unique: by 'nobody' names 'nobody', but",
+    ),
+    "other function": (
+        lambda app: declared(app, UniqueKey(by=lambda order: order.id)),
+        r"by must be a function that takes .*, \(customer, page, full\), but it takes \(order\)",
+    ),
     "fails": (
         lambda app: declared(app, UniqueKey(by=lambda *a, **k: 1 / 0)).delay(1),
         "its function failed for this call: ZeroDivisionError",

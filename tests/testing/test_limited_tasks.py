@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hammerflow import ConfigError, Hammerflow, JobState, chain, constant, group
+from hammerflow import ConfigError, Hammerflow, JobState, UniqueKey, chain, constant, group
 from hammerflow.testing.drain import drain
 
 
@@ -101,6 +101,14 @@ def test_a_key_with_a_part_that_is_missing_is_refused(
         ({"max_concurrency": 1, "limit_key": "all"}, "names 'all', but the function"),
         ({"max_concurrency": 1, "limit_key": "a b"}, "a template over the arguments"),
         ({"max_concurrency": 1, "limit_key": "{}"}, "a template over the arguments"),
+        (
+            {"max_concurrency": 1, "limit_key": lambda m, o: m},
+            r"takes .* \(n\), but it .* \(m, o\)",
+        ),
+        (
+            {"fair_by": lambda *, m: m},
+            r"fair_by must be a function that takes .*\(n\), but it takes",
+        ),
         ({"limit_key": "{n}"}, "limit_key needs rate_limit or max_concurrency"),
         ({"rate_limit": "100"}, 'rate_limit must be a rate such as "100/m"'),
         ({"max_concurrency": 0}, "max_concurrency must be a whole number from 1"),
@@ -113,6 +121,18 @@ def test_an_option_that_limits_nothing_is_refused(
 
         @app.task(name="t", **options)
         def work(n: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "rule", [lambda n: n, lambda *a, **k: "x", lambda n, page=1: n, lambda n, /, *_: n, str]
+)
+def test_a_function_that_takes_the_arguments_of_some_call_is_a_key(
+    app: Hammerflow, rule: Any
+) -> None:
+    @app.task(name="t", max_concurrency=1, limit_key=rule, fair_by=rule, unique=UniqueKey(by=rule))
+    def work(n: str, page: int = 1) -> None: ...
+
+    assert work.delay("a").is_new
 
 
 def test_calls_of_every_kind_are_limited(app: Hammerflow) -> None:
