@@ -8,7 +8,7 @@ import uuid
 import click
 
 from hammerflow.admin.bulk import purge_count, purge_filter, purge_walk
-from hammerflow.admin.edits import edit_arguments
+from hammerflow.admin.edits import edit_arguments, kept_keys_text
 from hammerflow.admin.ids import get_job
 from hammerflow.cli import options
 from hammerflow.cli.calls import parsed_json
@@ -21,8 +21,8 @@ from hammerflow.text import counted, user_at_host
 
 __all__ = ["edit", "purge"]
 
-#: Seconds for which jobs are counted before a person is asked.
-_COUNT_SECONDS = 1.0
+#: Seconds for which jobs are counted before a person is asked: no index knows those that match.
+_COUNT_SECONDS = 0.15
 _NOT_WHOLE = f"; counting stopped after {_COUNT_SECONDS:g} s, and --exact counts all"
 
 
@@ -41,9 +41,9 @@ def edit(
     """Change the arguments, queue or priority of a job that has not started.
 
     Arguments are checked like those of a new call, and may also be changed if the job did not
-    complete. An option that is left out changes nothing. Keys (unique, of limits and of turns) do
-    not change, even if they were made from the arguments; a job with a limit or a fairness key
-    keeps its queue and priority.
+    complete. An option that is left out changes nothing. Keys that the task makes from the
+    arguments (unique, limit_key, fair_by) follow them; others stay, and the answer says so. A job
+    with a limit or a fairness key keeps its queue and priority.
 
     \b
     Examples:
@@ -54,30 +54,32 @@ def edit(
     is_moved = queue is not None or priority is not None
     if not (is_edited or is_moved):
         raise click.UsageError("give --args, --kwargs, --queue or --priority")
-    done = []
+    done, kept = [], list[str]()
     if is_edited:
-        id_ = _edit_arguments(session, job_id, args_text, kwargs_text)
-        done.append(f"the arguments of job {id_} were changed")
+        id_, kept = _edit_arguments(session, job_id, args_text, kwargs_text)
+        done += [f"the arguments of job {id_} were changed"]
+        done += [kept_keys_text(kept)] if kept else []
     if is_moved:
         id_ = _move(session, job_id, queue, priority, new_queue=new_queue)
         place = "" if queue is None else f" to queue {queue}"
         rank = "" if priority is None else f" at priority {priority.name.lower()}"
         done.append(f"job {id_} was moved{place}{rank}")
-    session.tell({"id": id_, "edited": is_edited, "moved": is_moved}, "; ".join(done))
+    told = {"id": id_, "edited": is_edited, "moved": is_moved, "kept_keys": kept}
+    session.tell(told, "; ".join(done))
 
 
 def _edit_arguments(
     session: Session, job_id: str, args_text: str | None, kwargs_text: str | None
-) -> uuid.UUID:
+) -> tuple[uuid.UUID, list[str]]:
     with contextlib.closing(session.app) as app:
         job = get_job(app.store, job_id)
         args = None if args_text is None else parsed_json(app, args_text, list, "--args")
         kwargs = None if kwargs_text is None else parsed_json(app, kwargs_text, dict, "--kwargs")
         try:
-            edit_arguments(app, job, args, kwargs, by=user_at_host())
+            kept = edit_arguments(app, job, args, kwargs, by=user_at_host())
         except TypeError as error:  # in Python's own words
             raise click.ClickException(str(error)) from error
-    return job.id
+    return job.id, list(kept)
 
 
 def _move(
@@ -104,7 +106,7 @@ def _move(
     help="Only jobs that ended this long ago or earlier: 12h, 7d, seconds.",
 )
 @options.flag("--all", "is_all", help="All ended jobs.")
-@options.flag("--dry-run", help="Count the jobs for a second, and change nothing.")
+@options.flag("--dry-run", help="Count the jobs for a short time, and change nothing.")
 @options.exact
 @options.flag("--yes", help="Do not ask.")
 @options.shared

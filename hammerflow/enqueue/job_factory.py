@@ -28,7 +28,7 @@ from hammerflow.tasks.task import Task
 from hammerflow.telemetry.trace_context import inherited_trace
 from hammerflow.text import checked_name
 
-__all__ = ["JobFactory", "Parent", "errback_takes_three", "one_signature"]
+__all__ = ["JobFactory", "Parent", "errback_takes_three", "fed", "one_signature"]
 
 #: Options of a task that is not registered in this process.
 _UNREGISTERED = TaskOptions()
@@ -78,7 +78,7 @@ class JobFactory:
         """
         if EACH in signature.options:  # checked item by item by Task.map
             return
-        task.check(*_fed(task, signature.args, signature.kwargs, feeds), **signature.kwargs)
+        task.check(*fed(task, signature.args, signature.kwargs, feeds), **signature.kwargs)
 
     def stores_result(self, signature: Signature) -> bool:
         """Whether a call's result is stored; True for a task that is not registered here."""
@@ -259,12 +259,18 @@ def _not_after(job: NewJob, max_wait: float | None) -> NewJob:
     return job._replace(delay=max_wait, eta=None)
 
 
-def _fed(
-    task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], feeds: int
-) -> tuple[Any, ...]:
-    """The positional arguments of a call behind the results that come first, each None here."""
+def fed(
+    task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], feeds: int,
+    result: object = None,
+) -> tuple[Any, ...]:  # fmt: skip
+    """The positional arguments of a call behind the results that come first.
+
+    Args:
+        feeds: as for :meth:`JobFactory.check`.
+        result: is put in the place of each.
+    """
     first = 3 if feeds < 0 and errback_takes_three(task, args, kwargs) else abs(feeds)
-    return (None,) * first + args
+    return (result,) * first + args
 
 
 def _limit_of(
@@ -284,8 +290,8 @@ def _limit_of(
                 "calls with several keys into one job: send a group of its signatures"
             )
         if rule is not None:
-            fed = _fed(task, args, kwargs, feeds)
-            keys[option] = key_of_call(task.fn, task.name, option, rule, fed, kwargs)
+            fed_args = fed(task, args, kwargs, feeds)
+            keys[option] = key_of_call(task.fn, task.name, option, rule, fed_args, kwargs)
     key = keys.get("limit_key", "")
     return key_id(name_id(task.name), key), key, keys.get("fair_by")
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from hammerflow.jobs.job import Priority, RowFlags
+from hammerflow.jobs.job import NewJob, Priority, RowFlags
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.rows import Row
+from hammerflow.stores.transitions.edit import edit_job
 from hammerflow.stores.transitions.move import move_job
-from hammerflow.stores.transitions.replay import edit_job, replay_job, undo_replay
+from hammerflow.stores.transitions.replay import replay_job, undo_replay
 from hammerflow.stores.transitions.unit import Verbs
 
 __all__ = ["DeadLetter", "DeadLetters"]
@@ -89,9 +90,12 @@ class DeadLetters(Verbs):
         )
         return settlement if settled[-1] else None
 
-    def edit(self, job_id: bytes, args: bytes, by: str) -> None:
-        """Write other arguments of a job that has not started or did not complete."""
-        self._change(lambda unit: edit_job(unit, job_id, args, by))
+    def edit(self, job_id: bytes, call: NewJob, before: NewJob | None, by: str) -> Sequence[str]:
+        """Write other arguments of a job that has not started or did not complete, and the keys
+        that these make; see :func:`edit_job`."""
+        kept: list[list[str]] = []
+        self._change(lambda unit: kept.append(edit_job(unit, job_id, call, before, by)))
+        return kept[-1]
 
     def move(
         self, job_id: bytes, queue: str | None, priority: Priority | None, by: str

@@ -319,6 +319,7 @@ class JobEdit(TypedDict):
 
 class JobEdited(TypedDict):
     id: str
+    kept_keys: list[str]
 
 class JobFields(TypedDict):
     id: str

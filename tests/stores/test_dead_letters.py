@@ -143,17 +143,21 @@ def test_an_undone_member_fails_its_workflow_again(desk: Desk) -> None:
 
 def test_an_edit_changes_what_did_not_complete(desk: Desk) -> None:
     bad, good = dead(desk), dead(desk, OK)
-    edit = desk.store.dead_letters.edit
+    letters = desk.store.dead_letters
+
+    def edit(job: bytes, args: bytes) -> None:
+        letters.edit(job, desk.job()._replace(args=args), None, "ann")
+
     for _ in range(2):
-        edit(bad, b"M\x93", "ann")
+        edit(bad, b"M\x93")
     assert desk.store.jobs.args(bad) == b"M\x93"
     last = desk.store.jobs.last_error(bad)
     assert last is not None and last[1] == BAD.type
     with pytest.raises(HammerflowError, match="has completed"):
-        edit(good, b"M\x93", "ann")
+        edit(good, b"M\x93")
     desk.store.dead_letters.replay(bad, "ann", new_id())
     with pytest.raises(HammerflowError, match="ready or running"):
-        edit(bad, b"M\x92", "ann")
+        edit(bad, b"M\x92")
 
 
 def test_the_newest_dead_letters_are_counted_once(desk: Desk) -> None:

@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-
-from hammerflow.errors import HammerflowError, JobNotFound
-from hammerflow.jobs.job import FINAL_STATES, JobState
-from hammerflow.stores.rows import (
-    ErrorRow,
-    ReplayRow,
-    Row,
-    UnstartedRow,
-    parked_row,
-    scheduled_row,
-)
+from hammerflow.stores.rows import ReplayRow, Row, UnstartedRow, parked_row, scheduled_row
 from hammerflow.stores.transitions.cancel import take_row
 from hammerflow.stores.transitions.ends import DependencyOutcome, JobEnd
 from hammerflow.stores.transitions.retry import retry_job
@@ -22,7 +11,7 @@ from hammerflow.stores.transitions.unit import Unit
 from hammerflow.stores.transitions.workflow_locks import WorkflowLocks
 from hammerflow.text import storable
 
-__all__ = ["edit_job", "replay_job", "undo_replay"]
+__all__ = ["replay_job", "undo_replay"]
 
 
 def replay_job(unit: Unit, job_id: bytes, by: str, operation_id: bytes, delay: float) -> None:
@@ -88,36 +77,3 @@ def _unstarted(
         if row is not None and row[4] == lease:
             return take_row(unit.tx, table, *place)
     return None
-
-
-#: Tables of jobs whose arguments nobody reads now, and whose rows an edit locks.
-_EDITABLE = ("waiting", "parked", "scheduled")
-
-
-def edit_job(unit: Unit, job_id: bytes, args: bytes, by: str) -> None:
-    """Write other arguments of a job that is waiting, scheduled or parked, or ended without
-    success.
-
-    Raises:
-        JobNotFound: there is no such job.
-        HammerflowError: it is in another state.
-    """
-    tx, name = unit.tx, uuid.UUID(bytes=job_id)
-    place = tx.rows("job_place", id=job_id)
-    if not place:
-        raise JobNotFound(f"no job has the id {name}")
-    held = [take_row(tx, table, job_id, *place[0][:2], drop=False) for table in _EDITABLE]
-    row = next(filter(None, held), None)
-    if row is not None:
-        lease, attempt = row[4:6]
-    else:
-        done = tx.rows("take_done", id=job_id)
-        if not done:
-            raise HammerflowError(f"job {name} is ready or running, so it cannot be edited now")
-        state, lease, attempt = done[0]
-        if FINAL_STATES[state] is JobState.COMPLETED:
-            raise HammerflowError(f"job {name} has completed, so it cannot be edited")
-    tx.run("job_edit", id=job_id, args=args)
-    if not any(kind == "edited" and at == lease for kind, at in tx.rows("error_kinds", id=job_id)):
-        note = storable(f"arguments edited by {by}")
-        unit.insert("errors_insert", [ErrorRow(job_id, lease, "edited", attempt, "", note, "")])

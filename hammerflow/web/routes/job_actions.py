@@ -125,17 +125,18 @@ class JobEdit(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class JobEdited(msgspec.Struct):
-    """The job that was changed."""
+    """The job that was changed; kept_keys are those that its new arguments have not changed."""
 
     id: uuid.UUID
+    kept_keys: list[str]
 
 
 def edit_job(call: ApiCall[Nothing, JobEdit]) -> JobEdited:
     """Change the arguments, queue or priority of a job that has not started.
 
     Arguments are checked as those of a new call are, and may also be changed where the job did not
-    complete: POST .../retry then runs it again. A job with a limit or a fairness key keeps its
-    place.
+    complete: POST .../retry then runs it again. Keys that the task makes from its arguments follow
+    them. A job with a limit or a fairness key keeps its place.
     """
     body, backend = call.body, call.backend
     sent = given(body, "args", "kwargs")
@@ -144,6 +145,7 @@ def edit_job(call: ApiCall[Nothing, JobEdit]) -> JobEdited:
         detail = "give args, kwargs, queue or priority"
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
     job = get_job(backend.store, call.path["job_id"])
+    kept: list[str] = []
     if sent:
         app = app_for(backend, "check arguments")
         args, kwargs = (
@@ -151,13 +153,13 @@ def edit_job(call: ApiCall[Nothing, JobEdit]) -> JobEdited:
             if name in sent else None
             for kind, name in ((list, "args"), (dict, "kwargs"))
         )  # fmt: skip
-        edit_arguments(app, job, args, kwargs, by=call.who.name)
+        kept = [*edit_arguments(app, job, args, kwargs, by=call.who.name)]
     if is_moved:
         queue = checked_value(NAME_CHECK, body.queue, "queue")
         priority = None if body.priority is None else Priority(body.priority)
         letters = backend.store.dead_letters
         backend.notifier.ring(letters.move(job.id.bytes, queue, priority, call.who.name))
-    return JobEdited(job.id)
+    return JobEdited(job.id, kept)
 
 
 _ONE = "/api/jobs/{job_id}"

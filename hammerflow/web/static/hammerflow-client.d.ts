@@ -80,7 +80,7 @@ export type HealthList = { items: Array<QueueHealthShown>; explained: number };
 
 export type JobEdit = { args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null };
 
-export type JobEdited = { id: string };
+export type JobEdited = { id: string; kept_keys: Array<string> };
 
 export type JobFields = { id: string; task: string; queue: string; priority: number; state: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting"; dependency_status: string; attempt: number; created_at: string; run_at: string | null; started_at: string | null; finished_at: string | null; seconds: number | null; parent_id: string | null; root_id: string | null; depth: number; spawn_index: number | null; unique_key: string | null; reason: string | null; progress: number | null; progress_note: string | null; headers: Record<string, any>; options: Record<string, any>; workflow_id: string | null; worker_id: number | null };
 

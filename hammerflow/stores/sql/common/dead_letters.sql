@@ -89,3 +89,15 @@ WHERE job_id = :id::uuid
 UPDATE {jobs}
 SET args = :args::bytea
 WHERE id = :id::uuid
+
+-- name: job_set_key
+UPDATE {jobs}
+SET unique_key = :key::text
+WHERE id = :id::uuid
+
+-- A held key of a job becomes another one, for the time that is left.
+-- name: unique_rename
+UPDATE {unique_keys}
+SET ukey = :key::text
+WHERE ukey = :old::text
+  AND job_id = :id::uuid
