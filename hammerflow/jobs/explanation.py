@@ -98,6 +98,10 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "no live worker that could run it has a child process[: {complaint}]",
         "see why in the log of the worker on {host} (pid {pid}), and restart it",
     ),
+    "queue_capped": (
+        "live workers that could run it hold {held} of {cap} jobs of {queue}, as their caps say",
+        "wait until one ends, or restart a worker with a higher --queue-caps {queue}:N",
+    ),
     "limit_full": (
         "{running} of {most} jobs of its limit {target}[ (key {key})] run[: {holders}]" + _STUCK,
         "wait until one ends, or run: hammerflow limit set {target} --max N",

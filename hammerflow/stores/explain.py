@@ -188,6 +188,18 @@ def _workers(case: _Case) -> Iterator[Explanation]:
         yield case.found("no_child", complaint=complaint, **_address(able[-1]))
 
 
+def _caps(case: _Case) -> Iterator[Explanation]:
+    """A worker with ``--queue-caps`` claims no more jobs of a queue than its cap says."""
+    job, knowing = case.job, case.store.workers.knowing(case.job.task)
+    able = [each for each in case.alive if each["id"] in case.serving & knowing]
+    caps = [int((each["info"].get("caps") or {}).get(job.queue, 0)) for each in able]
+    if job.state is not JobState.READY or not all(caps):
+        return
+    held = [case.store.workers.running(each["id"], job.queue) for each in able]
+    if able and all(count >= cap for count, cap in zip(held, caps, strict=True)):
+        yield case.found("queue_capped", held=sum(held), cap=sum(caps))
+
+
 def _no_worker(case: _Case) -> Explanation:
     last = max(case.workers, key=lambda each: each["beat_at"], default=None)
     if last is None:
@@ -361,7 +373,7 @@ def _ended(case: _Case) -> Iterator[Explanation]:
 
 
 #: What a claim asks of a ready job, in its order.
-_CLAIM: Sequence[Probe] = (_pauses, _workers, _limits, _expiry)
+_CLAIM: Sequence[Probe] = (_pauses, _workers, _caps, _limits, _expiry)
 _PROBES: Mapping[JobState, Sequence[Probe]] = {
     JobState.WAITING: (_paused_workflow, _dependencies),
     JobState.SCHEDULED: (_due_time, *_CLAIM),

@@ -198,9 +198,12 @@ class Workers(Verbs):
         """Delete a request."""
         self._database.run("request_delete", worker_id=worker_id, id=request)
 
-    def running(self, worker_id: int) -> int:
-        """How many jobs a worker holds."""
-        return int(self._database.column("leases_of_worker", worker_id=worker_id)[0])
+    def running(self, worker_id: int, queue: str | None = None) -> int:
+        """How many jobs a worker holds, in all or of one queue."""
+        if queue is None:
+            return int(self._database.column("leases_of_worker", worker_id=worker_id)[0])
+        place = {"worker_id": worker_id, "queue_id": name_id(queue)}
+        return int(self._database.column("leases_of_worker_in", **place)[0])
 
     def sweep(self, *, lease: float, poison_limit: int, watch: float = 0.0) -> Swept:
         """Take over the leases of workers that have not beaten for ``lease`` seconds.

@@ -124,6 +124,15 @@ def unknown(app: Hammerflow) -> Job:
     return a_job(app)
 
 
+def capped(app: Hammerflow) -> Job:
+    """Ready, as its only worker holds as many jobs of the queue as its cap allows."""
+    a_job(app)
+    assert len(claim(app)) == 1
+    info = {"queues": ["default"], "is_open": True, "caps": {"default": 1}}
+    app.store.workers.tell(WORKER, info)
+    return a_job(app)
+
+
 def elsewhere(app: Hammerflow) -> Job:
     serve(app, queues=["mail"], tasks=["shop.add"])
     info = {"queues": ["default"], "is_open": False}
@@ -425,6 +434,7 @@ CASES: list[tuple[Prepare, str, str, Remove]] = [
     (quiet_alone, "worker_silent_alone", "and no other worker is alive to take it", take_over),
     (dead_runner, "worker_lost", "a live worker takes the job over at its next sweep", sweep),
     (dead_holder, "limit_full", " are on workers that are silent or gone", sweep_all),
+    (capped, "queue_capped", "could run it hold 1 of 1 jobs of default, as their caps", beat),
     (draining, "workers_draining", "is draining, and takes no more jobs", serve_all),
     (childless, "no_child", "process: the fork server is gone: no child can", serve_all),
     (held_from_outside, "workflow_paused", "its workflow outer is paused", skip_of_outer),

@@ -464,7 +464,7 @@ class Runtime:
         info = {
             "version": __version__, "app": self._options.app, "name": self._name,
             **self._child_count.info, "queues": queues, "is_open": self._queue_order.is_open,
-            "doorbell": self._settings.doorbell_address,
+            "doorbell": self._settings.doorbell_address, "caps": self._options.caps,
             "aging": self._options.priority_rule(self._settings).aging,
             "tasks": sum(not name.startswith(BUILTIN) for name in self._catalog.names),
             "namespace": self._settings.namespace, "schedules": version_of(self._schedules),

@@ -131,6 +131,12 @@ SELECT count(*)
 FROM {leases}
 WHERE worker_id = :worker_id::bigint
 
+-- name: leases_of_worker_in
+SELECT count(*)
+FROM {leases}
+WHERE worker_id = :worker_id::bigint
+  AND queue_id = :queue_id::bigint
+
 -- name: parked_of_tasks
 SELECT job_id, queue_id, priority_order, task_id, lease, attempt
 FROM {parked}
