@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -25,12 +25,12 @@ from hammerflow.stores.transitions.schedule_ticks import (
     MadeTicks,
     ScheduleRow,
     TickRow,
-    earlier_run,
     insert_run,
     live_runs,
     make_ticks,
     new_run,
     runs_there,
+    with_run,
 )
 from hammerflow.stores.transitions.unit import Unit, Verbs
 from hammerflow.text import storable
@@ -119,8 +119,7 @@ class Schedules(Verbs):
             return  # set aside with its reason in the transaction
         self._names.ensure(definition.call.jobs, None)
         if definition.overlap == "cancel_old" and row.paused_at is None:
-            runs = {run for run in (row.last_run, row.earlier_run) if run is not None}
-            for run in self.live(runs):
+            for run in self.live(row.known_runs):
                 cancel(run)
                 cancelled.add(run)
 
@@ -155,7 +154,7 @@ class Schedules(Verbs):
         self._database.unit(work)
         made.ticks.troubles[row.name] = why
 
-    def live(self, runs: set[bytes]) -> set[bytes]:
+    def live(self, runs: Collection[bytes]) -> set[bytes]:
         """Which of these jobs and workflows have not ended."""
         return set(self._database.column("runs_live", ids=sorted(runs))) if runs else set()
 
@@ -293,8 +292,7 @@ class Schedules(Verbs):
             run = insert_run(unit, new)
             if run == new.id:
                 unit.written[run] = 0
-            earlier = earlier_run(row, live_runs(unit.tx, [row]))
-            self._move(unit.tx, row, last_run=run, earlier_run=earlier)
+            self._move(unit.tx, with_run(row, run, live_runs(unit.tx, [row])))
             return run, unit.settlement.queues
 
         return self._run(work)
@@ -485,5 +483,5 @@ _DEFINED = (
 )  # fmt: skip
 _MOVE = (
     "id", "next_at", "look_at", "trouble", "last_tick", "last_outcome", "last_run", "earlier_run",
-    "missed",
+    "missed", "other_runs",
 )  # fmt: skip

@@ -584,6 +584,31 @@ def test_the_earlier_run_is_cancelled(beat: Beat) -> None:
     assert beat.desk.states([first, second]) == ["cancelled", "ready"]
 
 
+@pytest.mark.parametrize("overlap", ["skip", "queue_one", "cancel_old"])
+def test_a_policy_set_later_sees_all_runs_that_last(beat: Beat, overlap: str) -> None:
+    """E7."""
+    desk = beat.desk
+    beat.create("each", every=86_400.0, overlap="allow")
+    for _ in range(5):
+        due_again(beat, "each")
+        beat.make(watched=60)
+    runs = beat.runs("each")
+    claimed = {job.id: job for job in desk.claim()}
+    desk.settle(*((claimed.pop(run), Completed(b"M\x01")) for run in runs[-2:]))
+    beat.schedules.update("each", {"overlap": overlap}, by="ann")
+    due_again(beat, "each")
+    beat.make(watched=60)
+
+    if overlap == "cancel_old":
+        assert {*beat.cancelled} == {*runs[:3]}
+        return
+    assert beat.outcomes("each")[-1] == "skipped"
+    desk.settle(*((job, Completed(b"M\x01")) for job in claimed.values()))
+    due_again(beat, "each")
+    beat.make(watched=60)
+    assert beat.outcomes("each")[-1] == "enqueued"
+
+
 def test_nothing_done_to_jobs_stops_a_schedule(beat: Beat) -> None:
     """E8."""
     beat.create("each", overlap="skip")

@@ -24,8 +24,8 @@ from hammerflow.stores.transitions.unit import Unit
 from hammerflow.text import storable
 
 __all__ = [
-    "MadeTicks", "ScheduleRow", "TickRow", "earlier_run", "insert_run", "live_runs", "make_ticks",
-    "new_run", "runs_there",
+    "MadeTicks", "ScheduleRow", "TickRow", "insert_run", "live_runs", "make_ticks", "new_run",
+    "runs_there", "with_run",
 ]  # fmt: skip
 
 #: Seconds until a schedule is looked at again that waits for another one's tick.
@@ -33,6 +33,8 @@ _AGAIN = timedelta(seconds=1)
 _ANY = 10**9
 #: Ticks of one schedule that one transaction makes in any case.
 _MOST = 1_000
+#: Runs that are remembered besides the last two, while they have not ended.
+_REMEMBERED = 100
 
 
 class ScheduleRow(NamedTuple):
@@ -59,6 +61,7 @@ class ScheduleRow(NamedTuple):
     last_run: bytes | None  # the job or workflow of the last tick that made one
     earlier_run: bytes | None  # and of the one before
     missed: int
+    other_runs: str | None = None  # older runs that had not ended, as hexadecimal ids
 
     @classmethod
     def read(cls, row: Sequence[Any], instant: Callable[[Any], datetime | None]) -> ScheduleRow:
@@ -81,6 +84,12 @@ class ScheduleRow(NamedTuple):
             return {}
 
     @property
+    def known_runs(self) -> list[bytes]:
+        """Its runs that may not have ended, the last one first."""
+        others = map(bytes.fromhex, (self.other_runs or "").split())
+        return [run for run in (self.last_run, self.earlier_run, *others) if run]
+
+    @property
     def ticks(self) -> Ticks:
         """Its ticks."""
         return Ticks(self.name, self.definition, self.anchor)
@@ -94,10 +103,11 @@ _TIMES = (
 
 _MOVED = (
     "id", "next_at", "last_tick", "last_outcome", "last_run", "earlier_run", "missed", "trouble",
+    "other_runs",
 )  # fmt: skip
 _COLUMNS = (
     "id", "name", "app", "anchor", "created_at", "next_at", "look_at", "trouble", "last_tick",
-    "last_outcome", "last_run", "earlier_run", "missed",
+    "last_outcome", "last_run", "earlier_run", "missed", "other_runs",
 )  # fmt: skip
 
 
@@ -149,8 +159,6 @@ class _Plan:
     definition: Definition
     ticks: Ticks
     due: Due
-    last_run: bytes | None
-    earlier_run: bytes | None
     live: set[bytes]
     made: list[_Tick] = field(default_factory=list)
     next_at: datetime | None = None
@@ -177,11 +185,11 @@ def make_ticks(
     rows = [ScheduleRow.read(row, instant) for row in unit.tx.rows("schedules_take", ids=ids)]
     made.taken = len(rows)
     plans = [plan for row in rows if (plan := _plan(unit, row, times, made)) is not None]
-    live = live_runs(unit.tx, plans)
+    live = live_runs(unit.tx, [plan.row for plan in plans])
     for is_later in (False, True):  # those that come after another schedule see its ticks
         part = [plan for plan in plans if (plan.definition.after is not None) is is_later]
         for plan in part:
-            plan.live |= live & {run for run in (plan.last_run, plan.earlier_run) if run}
+            plan.live |= live.intersection(plan.row.known_runs)
             _decide(unit, plan, now, cancelled, holder)
         _write(unit, part, now, made)
     return made
@@ -204,7 +212,7 @@ def _plan(
         unit.tx.run("schedule_move", **_moved(unit, row, trouble=storable(str(error))))
         return None
     made.is_cut |= due.is_cut
-    return _Plan(row, definition, ticks, due, row.last_run, row.earlier_run, set())
+    return _Plan(row, definition, ticks, due, set())
 
 
 def _moved(unit: Unit, row: ScheduleRow, **changes: Any) -> dict[str, Any]:
@@ -298,16 +306,20 @@ def _hold(plan: _Plan, tick: datetime, until: datetime) -> None:
     plan.trouble = f"waits for the tick of {plan.definition.after}"
 
 
-def live_runs(tx: Tx, plans: Sequence[ScheduleRow | _Plan]) -> set[bytes]:
-    """Those of the last two runs of these schedules that have not ended."""
-    known = {run for plan in plans for run in (plan.last_run, plan.earlier_run) if run}
+def live_runs(tx: Tx, rows: Sequence[ScheduleRow]) -> set[bytes]:
+    """The runs of these schedules that have not ended."""
+    known = {run for row in rows for run in row.known_runs}
     return {row[0] for row in tx.rows("runs_live", ids=sorted(known))} if known else set()
 
 
-def earlier_run(plan: ScheduleRow | _Plan, live: set[bytes]) -> bytes | None:
-    """Which run is kept besides a new one: the last, or the one before that outlives it."""
-    is_over = plan.last_run not in live and plan.earlier_run in live
-    return plan.earlier_run if is_over else plan.last_run
+def with_run(row: ScheduleRow, run: bytes, live: set[bytes]) -> ScheduleRow:
+    """A schedule after one more run. It keeps the run before that, and those that have not ended:
+    an overlap policy must see all of these."""
+    known = [each for each in row.known_runs if each != run]
+    alive = [each for each in known if each in live]
+    earlier = next(iter(alive or known), None)
+    others = [each.hex() for each in alive if each != earlier][:_REMEMBERED]
+    return row._replace(last_run=run, earlier_run=earlier, other_runs=" ".join(others) or None)
 
 
 def new_run(
@@ -341,8 +353,7 @@ def _write(unit: Unit, plans: Sequence[_Plan], now: datetime, made: MadeTicks) -
         for tick in plan.made:
             made.ticks += 1
             if tick.run is not None and tick.run.id in holders:
-                plan.earlier_run = earlier_run(plan, plan.live)
-                plan.last_run = holders[tick.run.id]
+                plan.row = with_run(plan.row, holders[tick.run.id], plan.live)
                 _note_holder(unit, plan, tick, holders[tick.run.id])
                 made.runs += 1
             _note_event(unit, plan.row, tick, holders)
@@ -383,7 +394,6 @@ def _after(unit: Unit, plan: _Plan) -> dict[str, Any]:
         unit, row, next_at=plan.next_at, look_at=plan.look_at, trouble=plan.trouble,
         last_tick=last.tick if last else row.last_tick,
         last_outcome=last.outcome if last else row.last_outcome,
-        last_run=plan.last_run, earlier_run=plan.earlier_run,
         missed=row.missed + (plan.due.missed if plan.made and not paused else 0),
     )  # fmt: skip
     there = {"anchor": time(row.anchor), "created_at": time(row.created_at)}

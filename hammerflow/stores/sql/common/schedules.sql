@@ -2,7 +2,7 @@
 
 -- macro: schedule_row
 SELECT id, name, app, code, edit, anchor, created_at, edited_at, edited_by, next_at, look_at, paused_at,
-       paused_by, reason, disabled_since, trouble, last_tick, last_outcome, last_run, earlier_run, missed
+       paused_by, reason, disabled_since, trouble, last_tick, last_outcome, last_run, earlier_run, missed, other_runs
 FROM {schedules}
 
 -- All that a worker asks while nothing is due: one step down the index.
@@ -69,20 +69,20 @@ WHERE id = :id::bigint
 UPDATE {schedules}
 SET next_at = :next_at::timestamptz, look_at = :look_at::timestamptz, trouble = :trouble::text,
     last_tick = :last_tick::timestamptz, last_outcome = :last_outcome::text, last_run = :last_run::uuid,
-    earlier_run = :earlier_run::uuid, missed = :missed::bigint
+    earlier_run = :earlier_run::uuid, missed = :missed::bigint, other_runs = :other_runs::text
 WHERE id = :id::bigint
 
 -- The same for several schedules, whose rows are locked: one statement for all.
 -- name: schedules_move
 INSERT INTO {schedules} (id, name, app, anchor, created_at, next_at, look_at, trouble, last_tick, last_outcome,
-                         last_run, earlier_run, missed)
+                         last_run, earlier_run, missed, other_runs)
 VALUES (:id::bigint, :name::text, :app::text, :anchor::timestamptz, :created_at::timestamptz, :next_at::timestamptz,
         :look_at::timestamptz, :trouble::text, :last_tick::timestamptz, :last_outcome::text, :last_run::uuid,
-        :earlier_run::uuid, :missed::bigint)
+        :earlier_run::uuid, :missed::bigint, :other_runs::text)
 ON CONFLICT (id) DO UPDATE
 SET next_at = excluded.next_at, look_at = excluded.look_at, trouble = excluded.trouble,
     last_tick = excluded.last_tick, last_outcome = excluded.last_outcome, last_run = excluded.last_run,
-    earlier_run = excluded.earlier_run, missed = excluded.missed
+    earlier_run = excluded.earlier_run, missed = excluded.missed, other_runs = excluded.other_runs
 
 -- name: schedule_delete
 DELETE FROM {schedules}

@@ -11,11 +11,11 @@ ON DUPLICATE KEY UPDATE app_id = app_id
 -- The same for several schedules, whose rows are locked: one statement for all.
 -- name: schedules_move
 INSERT INTO {schedules} (id, name, app, anchor, created_at, next_at, look_at, trouble, last_tick, last_outcome,
-                         last_run, earlier_run, missed)
+                         last_run, earlier_run, missed, other_runs)
 VALUES (:id::bigint, :name::text, :app::text, :anchor::timestamptz, :created_at::timestamptz, :next_at::timestamptz,
         :look_at::timestamptz, :trouble::text, :last_tick::timestamptz, :last_outcome::text, :last_run::uuid,
-        :earlier_run::uuid, :missed::bigint)
+        :earlier_run::uuid, :missed::bigint, :other_runs::text)
 ON DUPLICATE KEY UPDATE
   next_at = VALUES(next_at), look_at = VALUES(look_at), trouble = VALUES(trouble),
   last_tick = VALUES(last_tick), last_outcome = VALUES(last_outcome), last_run = VALUES(last_run),
-  earlier_run = VALUES(earlier_run), missed = VALUES(missed)
+  earlier_run = VALUES(earlier_run), missed = VALUES(missed), other_runs = VALUES(other_runs)

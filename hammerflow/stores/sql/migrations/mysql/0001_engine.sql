@@ -97,7 +97,7 @@ CREATE TABLE IF NOT EXISTS {schedules} (
   anchor DATETIME(6) NOT NULL, created_at DATETIME(6) NOT NULL, edited_at DATETIME(6), edited_by TEXT,
   next_at DATETIME(6), look_at DATETIME(6), paused_at DATETIME(6), paused_by TEXT, reason TEXT,
   disabled_since DATETIME(6), trouble TEXT, last_tick DATETIME(6), last_outcome VARCHAR(16), last_run BINARY(16),
-  earlier_run BINARY(16), missed BIGINT NOT NULL DEFAULT 0, KEY {prefix}schedules_due (look_at)) {table};
+  earlier_run BINARY(16), missed BIGINT NOT NULL DEFAULT 0, other_runs TEXT, KEY {prefix}schedules_due (look_at)) {table};
 CREATE TABLE IF NOT EXISTS {schedule_ticks} (
   schedule_id BIGINT NOT NULL, tick DATETIME(6) NOT NULL, at DATETIME(6) NOT NULL, outcome VARCHAR(16) NOT NULL,
   run BINARY(16), missed BIGINT NOT NULL, detail TEXT, PRIMARY KEY (schedule_id, tick),

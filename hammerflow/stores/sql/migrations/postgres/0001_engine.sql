@@ -105,7 +105,7 @@ CREATE TABLE {schedules} (
   anchor timestamptz NOT NULL, created_at timestamptz NOT NULL, edited_at timestamptz, edited_by text,
   next_at timestamptz, look_at timestamptz, paused_at timestamptz, paused_by text, reason text,
   disabled_since timestamptz, trouble text, last_tick timestamptz, last_outcome text, last_run uuid,
-  earlier_run uuid, missed bigint NOT NULL DEFAULT 0);
+  earlier_run uuid, missed bigint NOT NULL DEFAULT 0, other_runs text);
 CREATE INDEX {prefix}schedules_due ON {schedules} (look_at) WHERE look_at IS NOT NULL;
 CREATE TABLE {schedule_ticks} (schedule_id bigint NOT NULL, tick timestamptz NOT NULL, at timestamptz NOT NULL,
   outcome text NOT NULL, run uuid, missed bigint NOT NULL, detail text, PRIMARY KEY (schedule_id, tick));

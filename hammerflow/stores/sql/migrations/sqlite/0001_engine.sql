@@ -101,7 +101,7 @@ CREATE TABLE IF NOT EXISTS {schedules} (
   anchor REAL NOT NULL, created_at REAL NOT NULL, edited_at REAL, edited_by TEXT,
   next_at REAL, look_at REAL, paused_at REAL, paused_by TEXT, reason TEXT,
   disabled_since REAL, trouble TEXT, last_tick REAL, last_outcome TEXT, last_run BLOB,
-  earlier_run BLOB, missed INTEGER NOT NULL DEFAULT 0);
+  earlier_run BLOB, missed INTEGER NOT NULL DEFAULT 0, other_runs TEXT);
 CREATE INDEX IF NOT EXISTS {prefix}schedules_due ON {schedules} (look_at) WHERE look_at IS NOT NULL;
 CREATE TABLE IF NOT EXISTS {schedule_ticks} (
   schedule_id INTEGER NOT NULL, tick REAL NOT NULL, at REAL NOT NULL, outcome TEXT NOT NULL, run BLOB,
