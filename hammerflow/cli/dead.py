@@ -149,7 +149,7 @@ def replay(
         confirm(session, f"replay {counted(len(jobs), 'job')}", yes=yes or len(job_ids) == 1)
         operation, refused = new_id(), {}
         for number, job in enumerate(jobs):
-            delay = number / rate if rate else 0.0
+            delay = (number - len(refused)) / rate if rate else 0.0
             if error := _replay(backend, job, operation, delay):
                 refused[job.id.bytes] = error
         return _tell(session, operation, jobs, refused, backend.store)
