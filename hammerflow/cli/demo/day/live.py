@@ -20,7 +20,10 @@ _PLACE = ("job_id", "queue_id", "priority_order", "task_id", "lease", "attempt")
 _LEASE = (*_PLACE, "worker_id", "started_at")
 _SCHEDULED = (*_PLACE, "run_at", "why")
 _PARKED = (*_PLACE, "at", "why", "detail")
-_ERROR = ("job_id", "lease", "kind", "attempt", "at", "type", "message", "trace")
+_ERROR = (
+    "job_id", "lease", "kind", "attempt", "at", "type", "message", "trace", "started_at",
+    "worker_id",
+)  # fmt: skip
 _PROGRESS = ("job_id", "at", "fraction", "note")
 _WORKER = ("id", "host", "pid", "started_at", "beat_at", "beats", "info", "state")
 #: Seconds that the oldest ready job of the busiest queue has waited, and that of the others.
@@ -115,7 +118,8 @@ class LiveJobs:
             if is_retry:
                 type_, message = source.traffic.error
                 trace = source.traffic.trace(type_, message)
-                row = [id_, 1, "failed", 1, created + 0.5, type_, message, trace]
+                end, begin, worker = created + 0.5, created + 0.1, WORKERS[0].id
+                row = [id_, 1, "failed", 1, end, type_, message, trace, begin, worker]
                 self._writer.add("errors", _ERROR, [row])
             run_at = self._now + self._rng.expovariate(1 / (40 if is_retry else 7_200)) + 1
             place = self._place(source, id_, int(is_retry))
@@ -141,10 +145,11 @@ class LiveJobs:
             place = self._place(source, id_, tries)
             self._writer.add("parked", _PARKED, [[*place, created + 30, why, detail]])
             kinds = ["parked"] if is_gone else ["lost", "lost", "lost", "parked"]
-            rows = [
-                [id_, lease, kind, lease, created + 10 * lease, "", detail, ""]
-                for lease, kind in enumerate(kinds, start=0 if is_gone else 1)
-            ]
+            rows: list[list[Any]] = []
+            for lease, kind in enumerate(kinds, start=0 if is_gone else 1):
+                at = created + 10 * lease
+                run = (at - 8, WORKERS[0].id) if kind == "lost" else (None, None)
+                rows.append([id_, lease, kind, lease, at, "", detail, "", *run])
             self._writer.add("errors", _ERROR, rows)
 
     def _running(self, staged: Sequence[RunningJob]) -> None:

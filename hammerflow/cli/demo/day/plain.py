@@ -32,7 +32,10 @@ _DONE = (
     "job_id", "started_at", "finished_at", "state", "attempt", "lease", "worker_id", "result",
     "reason",
 )  # fmt: skip
-_ERROR = ("job_id", "lease", "kind", "attempt", "at", "type", "message", "trace")
+_ERROR = (
+    "job_id", "lease", "kind", "attempt", "at", "type", "message", "trace", "started_at",
+    "worker_id",
+)  # fmt: skip
 #: The columns of statistics.
 FIGURES = (
     "span", "begin", "task_id", "queue_id", "state", "jobs", "run_seconds", "wait_seconds", "runs",
@@ -175,7 +178,10 @@ class PlainJobs:
             if not (is_last and last == 2):
                 at = min(started + run, self._now - 0.3)
                 trace = traffic.trace(type_, message)
-                errors.append([id_, attempt, "failed", attempt, at, type_, message, trace])
+                worker = self._workers[id_[-1] % len(self._workers)]
+                errors.append([
+                    id_, attempt, "failed", attempt, at, type_, message, trace, started, worker,
+                ])  # fmt: skip
             if not is_last:
                 started = min(started + run + _BACKOFF[attempt - 1], self._now - 0.3)
         return (_FAILED if last == _ATTEMPTS else _COMPLETED), last, started, None

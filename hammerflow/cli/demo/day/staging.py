@@ -38,8 +38,9 @@ _TIMES = {
     ("workflows", "created_at"): "created", ("workflows", "ended_at"): "finished",
     ("jobs", "created_at"): "created", ("leases", "started_at"): "started",
     ("done", "started_at"): "started", ("done", "finished_at"): "finished",
-    ("errors", "at"): "finished", ("spawns", "started_at"): "started",
-    ("spawns", "ended_at"): "finished", ("parked", "at"): "finished",
+    ("errors", "at"): "finished", ("errors", "started_at"): "started",
+    ("spawns", "started_at"): "started", ("spawns", "ended_at"): "finished",
+    ("parked", "at"): "finished",
 }  # fmt: skip
 _MEDIANS = {each.task: each.median for each in TRAFFIC} | {
     "imports.feed": 3.0, "images.product": 0.1, "shipping.book_courier": 1.5, "shipping.pick": 25.0,

@@ -67,10 +67,10 @@ export function ago(instant) {
 export const clockOf = (at, withSeconds = false) => at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: withSeconds ? "2-digit" : undefined, hourCycle: "h23" });
 
 /** An instant in the reader's zone: "18:40:02" today, "Tue 18:40" this week, "12 Nov 18:40" before. */
-export function instant(text) {
+export function instant(text, { seconds = true } = {}) {
   const at = new Date(text);
   const days = (Date.now() - at) / 86400e3;
-  const clock = clockOf(at, days < 1 && days > -1);
+  const clock = clockOf(at, seconds && days < 1 && days > -1);
   if (at.toDateString() === new Date().toDateString()) return clock;
   if (days < 6 && days > -6) return `${at.toLocaleDateString([], { weekday: "short" })} ${clock}`;
   const options = { day: "numeric", month: "short" };

@@ -55,7 +55,7 @@ function axis(begin, end, gaps, place) {
   for (const [from, to] of stretches) {
     if (isShort || gaps.length) mark(from, clock(from));
     const first = isShort ? from + step : Math.ceil((from + zone) / step) * step - zone;
-    for (let nth = 0; first + nth * step <= to; nth += 1) mark(first + nth * step, isShort ? `+${duration((nth + 1) * step)}` : clock(first + nth * step));
+    for (let nth = 0; first + nth * step <= to; nth += 1) mark(first + nth * step, isShort ? `+${duration((nth + 1) * step).replace(".0 ", " ")}` : clock(first + nth * step));
   }
   return found;
 }

@@ -52,15 +52,18 @@ function Life({ job }) {
   return html`<ol class="life">${parts.map((one) => html`<li style=${{ flexGrow: Math.max(0.02, Math.sqrt(one.seconds) / total) }}><span class="bars"><i class="${one.state} ${one.state === "running" ? "full" : ""} ${one === between ? "folded" : ""}"></i>${one.ends.map((state) => html`<i class="${state} end"></i>`)}</span><small>${one.text}${one.ends.map((state) => html`<span class="sr">, ${state}</span>`)}</small></li>`)}</ol>`;
 }
 
+/** A worker by its host, where that is known, or else by its number. */
+const workerOf = (job, id) => (job.worker?.host && String(job.worker.id) === String(id) ? `${job.worker.host} · ${job.worker.pid}` : `worker ${id}`);
+
 /** The attempts as rows of a timeline: each waited since the one before it ended. */
 function attempts(job) {
   const rows = [];
   let made = job.created_at;
   for (const error of job.errors) {
-    if (error.started_at) rows.push({ id: rows.length, name: `attempt ${error.attempt}`, state: "failed", says: error.kind, created_at: made, started_at: error.started_at, finished_at: error.at, note: `worker ${error.worker_id}` });
+    if (error.started_at) rows.push({ id: rows.length, name: `attempt ${error.attempt}`, state: "failed", says: error.kind, created_at: made, started_at: error.started_at, finished_at: error.at, note: workerOf(job, error.worker_id) });
     made = error.at;
   }
-  if (job.started_at && job.started_at !== rows.at(-1)?.started_at) rows.push({ id: rows.length, name: `attempt ${job.attempt}`, state: job.state, created_at: made, started_at: job.started_at, finished_at: job.finished_at, note: `worker ${job.worker_id}` });
+  if (job.started_at && job.started_at !== rows.at(-1)?.started_at) rows.push({ id: rows.length, name: `attempt ${job.attempt}`, state: job.state, created_at: made, started_at: job.started_at, finished_at: job.finished_at, note: workerOf(job, job.worker_id) });
   else if (!job.finished_at && rows.length) rows.push({ id: rows.length, name: "next attempt", state: job.state, created_at: made });
   return rows;
 }
@@ -200,7 +203,7 @@ ${may("operate") && canCancel ? html`<button class="btn harm" onClick=${cancel}>
 <${Card} size="s6" title="Call" note=${job.call ? html`<${Copy} text=${`${job.task}${job.call}`}>copy as Python<//>` : ""}>${job.values_hidden ? html`<p class="dim">You may not see arguments and results.</p>` : html`<${Value} text=${laidOut(job.task, job.call ?? "()")} />`}
 ${job.state === "completed" && !job.values_hidden ? html`<h2 class="gap">Result</h2><${Value} text=${job.result_text ?? "None"} />` : ""}
 <h2 class="gap">Details</h2><${Details} job=${job} family=${family} /><//>
-<div class="s6">${isRunning && may("operate") ? html`<${Stack} job=${job} />` : ""}${job.errors.length ? [...job.errors].reverse().map((error) => html`<${Card} key=${error.attempt + error.at} title=${`Attempt ${error.attempt}: ${error.kind}`} note=${html`<${At} at=${error.started_at ?? error.at} />${error.seconds === null ? "" : `, ran ${duration(error.seconds)}`}${error.worker_id === null ? "" : ` on worker ${error.worker_id}`}`}>${error.traceback ? html`<${Trace} text=${error.traceback} />` : html`<pre>${error.type}: ${error.message}</pre>`}<//>`) : html`<${Card} title="Attempts"><p class="dim">${job.attempt ? "No attempt has failed." : "It has not been tried yet."}</p><//>`}</div>${job.logs.length ? html`<${Logs} job=${job} />` : ""}</div>`;
+<div class="s6">${isRunning && may("operate") ? html`<${Stack} job=${job} />` : ""}${job.errors.length ? [...job.errors].reverse().map((error) => html`<${Card} key=${error.attempt + error.at} title=${`Attempt ${error.attempt}: ${error.kind}`} note=${html`<${At} at=${error.started_at ?? error.at} />${error.seconds === null ? "" : `, ran ${duration(error.seconds)}`}${error.worker_id === null ? "" : ` on ${workerOf(job, error.worker_id)}`}`}>${error.traceback ? html`<${Trace} text=${error.traceback} />` : html`<pre>${error.type}: ${error.message}</pre>`}<//>`) : html`<${Card} title="Attempts"><p class="dim">${job.attempt ? "No attempt has failed." : "It has not been tried yet."}</p><//>`}</div>${job.logs.length ? html`<${Logs} job=${job} />` : ""}</div>`;
 }
 
 function Details({ job, family }) {
