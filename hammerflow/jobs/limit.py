@@ -22,8 +22,8 @@ from hammerflow.text import plain_text
 
 __all__ = [
     "BATCH_LIMITS", "FIRST_LANE", "MAX_RUNNING", "RATE", "Limit", "Rate", "batch_limit",
-    "batch_target", "fair_lane_of", "is_fair", "key_id", "key_of", "lane_of", "member_of",
-    "order_of", "order_of_lane", "queue_limit", "span_of",
+    "batch_target", "fair_lane_of", "is_fair", "key_id", "key_of", "lane_of", "lock_of",
+    "member_of", "order_of", "order_of_lane", "queue_limit", "span_of",
 ]  # fmt: skip
 
 #: Orders from here on are lanes.
@@ -36,6 +36,8 @@ _KEYS = (1 << _BITS) - 1
 #: a tenant's lanes lie side by side, and the key of the limit cannot be read from it.
 _FAIR = 1 << 59
 _TENANT = 30  # bits below those of the fairness key
+#: Bits below those of the lock of a key: there are 256 locks (the migrations write their rows).
+_LOCK = 51  # hammerflow/stores/sql/postgres/engine.sql has it, too
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _RATE = re.compile(r"([0-9]{1,7})/([smhd])(?: burst ([0-9]{1,7}))?", re.ASCII)
 
@@ -135,6 +137,12 @@ def lane_of(key: int, priority: int) -> int:
 def key_of(lane: int) -> int:
     """The number of the key of a lane without a fairness key."""
     return lane & _KEYS
+
+
+def lock_of(key: int) -> int:
+    """The lock that a claim of jobs of this key takes, 0 to 255. Keys that follow each other, as
+    one claim meets them, have few locks between them."""
+    return key >> _LOCK
 
 
 @functools.lru_cache(maxsize=65536)

@@ -19,11 +19,11 @@ from hammerflow.text import counted
 
 __all__ = ["BACKED_UP", "Backups", "Created", "Restored"]
 
-#: The view, the version of the schema, what living processes say of themselves, and the alerts of
-#: this database.
+#: The view, the version of the schema, locks, what living processes say of themselves, and the
+#: alerts of this database.
 _LEFT_OUT = (
-    "job_states", "migrations", "workers", "worker_tasks", "worker_requests", "clients",
-    "alerting", "alerts", "alert_messages", "worker_losses",
+    "job_states", "migrations", "limit_locks", "workers", "worker_tasks", "worker_requests",
+    "clients", "alerting", "alerts", "alert_messages", "worker_losses",
 )  # fmt: skip
 #: The tables of a backup.
 BACKED_UP = tuple(table for table in TABLES if table not in _LEFT_OUT)
@@ -32,7 +32,7 @@ _HARMLESS = ("queues", "tasks", "pauses", "retention", "relay")
 #: Columns that a database fills itself.
 _OWN: Mapping[str, frozenset[str]] = {
     "pauses": frozenset({"version", "live"}), "outbox": frozenset({"seq"}),
-    "limit_keys": frozenset({"version"}), "jobs": frozenset({"correlation"}),
+    "jobs": frozenset({"correlation"}),
 }  # fmt: skip
 #: The order of the rows, where it matters.
 _ORDERS = {"outbox": "ORDER BY seq"}

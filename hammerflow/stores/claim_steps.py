@@ -16,7 +16,9 @@ __all__ = [
     "claim_named",
     "read_claimed",
     "take",
+    "take_from_lanes",
     "take_lanes_in_steps",
+    "take_span",
 ]
 
 
@@ -140,9 +142,11 @@ def _take_ranges(
         end = at + 1
         while end < len(order) and order[end] > order[end - 1]:
             end += 1
-        span = {"first_lane": order[at], "queue_id": wanted["queue_id"]}
-        tasks, left = wanted["task_ids"], n - len(claimed)
-        rows = tx.rows("lanes_between", last_lane=order[end - 1], task_ids=tasks, n=left, **span)
+        left = n - len(claimed)
+        rows = tx.rows(
+            "lanes_between", queue_id=wanted["queue_id"], task_ids=wanted["task_ids"],
+            first_lane=order[at], last_lane=order[end - 1], n=left,
+        )  # fmt: skip
         given: Counter[int] = Counter()
         for lane, _ in rows:
             if lane not in lanes or given[lane] == lanes[lane][1]:
@@ -150,13 +154,9 @@ def _take_ranges(
             given[lane] += 1
         count = given.total()
         if count:
-            span |= {"last_lane": rows[count - 1][0], "last": rows[count - 1][1]}
-            jobs, _ = read_claimed(tx, tx.rows("claim_lanes_through", task_ids=tasks, **span))
+            jobs = take_span(tx, wanted, order[at], rows[count - 1])
             if not jobs:
                 return claimed, {}  # the queue is paused
-            worker_id = wanted["worker_id"]
-            tx.run("leases_take_lanes_through", worker_id=worker_id, task_ids=tasks, **span)
-            tx.run("ready_delete_lanes_through", task_ids=tasks, **span)
             claimed += zip([lane for lane, _ in rows], jobs, strict=False)
         if count < len(rows):
             at = next((k for k in range(at, end) if order[k] > rows[count][0]), end)
@@ -167,19 +167,30 @@ def _take_ranges(
     return claimed, {}
 
 
-def _take_heads(
-    tx: Tx, wanted: dict[str, Any], lanes: dict[int, tuple[bytes, int]], n: int,
-    heads: Mapping[int, Sequence[bytes]],
-) -> list[tuple[int, Claimed]]:  # fmt: skip
-    """Claim from several lanes at once, from each as many as from the others."""
-    place = {"queue_id": wanted["queue_id"]}
-    found = _known_heads(lanes, n, heads) or _read_heads(tx, place, lanes, n)
-    if not found:
+def take_span(
+    tx: Tx, wanted: dict[str, Any], first_lane: int, last: tuple[int, bytes]
+) -> list[Claimed]:
+    """Claim all jobs of these tasks from the start of a lane to a (lane, job), on SQLite."""
+    span = {
+        "first_lane": first_lane, "last_lane": last[0], "last": last[1],
+        "queue_id": wanted["queue_id"], "task_ids": wanted["task_ids"],
+    }  # fmt: skip
+    jobs = [*map(Claimed._make, tx.rows("claim_lanes_through", **span))]
+    if jobs:
+        tx.run("leases_take_lanes_through", worker_id=wanted["worker_id"], **span)
+        tx.run("ready_delete_lanes_through", **span)
+    return jobs
+
+
+def take_from_lanes(
+    tx: Tx, wanted: dict[str, Any], lane_of: Mapping[bytes, int]
+) -> list[tuple[int, Claimed]]:
+    """Claim those of these jobs that are still there and free: (lane, job) of each."""
+    if not lane_of:
         return []
-    ids = sorted(found)
-    claimed, version = read_claimed(
-        tx, tx.rows("claim_heads", ids=ids, task_ids=wanted["task_ids"], **place)
-    )
+    place = {"queue_id": wanted["queue_id"]}
+    ids, tasks = sorted(lane_of), wanted["task_ids"]
+    claimed, version = read_claimed(tx, tx.rows("claim_heads", ids=ids, task_ids=tasks, **place))
     if not claimed:
         return []
     taken = [job.id for job in claimed]
@@ -187,7 +198,17 @@ def _take_heads(
     if not tx.run("leases_take_lanes", ids=taken, **values, **place):
         return []
     tx.run("ready_delete_lanes", ids=taken, **place)
-    return [(found[job.id], job) for job in claimed]
+    return [(lane_of[job.id], job) for job in claimed]
+
+
+def _take_heads(
+    tx: Tx, wanted: dict[str, Any], lanes: dict[int, tuple[bytes, int]], n: int,
+    heads: Mapping[int, Sequence[bytes]],
+) -> list[tuple[int, Claimed]]:  # fmt: skip
+    """Claim from several lanes at once, from each as many as from the others."""
+    place = {"queue_id": wanted["queue_id"]}
+    found = _known_heads(lanes, n, heads) or _read_heads(tx, place, lanes, n)
+    return take_from_lanes(tx, wanted, found)
 
 
 def _known_heads(

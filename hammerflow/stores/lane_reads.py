@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from hammerflow.jobs.limit import is_fair, key_of
 from hammerflow.stores.database import Database
@@ -21,10 +21,12 @@ class LaneRow(NamedTuple):
     """A lane that holds ready jobs.
 
     Attributes:
-        limit_id: the limit of its key; None if that is not written yet.
-        ahead: seconds from now to the time from which the next start of the key is on time.
+        limit_id: the limit of its key; None if the key has no row.
+        ahead: seconds from now to the time from which the next start of the key is on time; None if
+            it has no row.
         running: how many jobs of the key run.
-        task_id: of the first job, with the name of its key, where ``limit_id`` is None.
+        task_id: of the first job.
+        name: of the key of its limit, where the lane has a fairness key.
         heads: its first jobs in order, where they were read.
         is_whole: these are all of its jobs.
     """
@@ -34,7 +36,7 @@ class LaneRow(NamedTuple):
     limit_id: int | None = None
     ahead: float | None = None
     running: int | None = None
-    task_id: int | None = None
+    task_id: int = 0
     name: str | None = None
     heads: tuple[bytes, ...] = ()
     is_whole: bool = False
@@ -49,7 +51,8 @@ class LaneReads:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._reads_jobs = "lane_rows" in database.dialect.statements
+        dialect = database.dialect
+        self._reads_jobs = "lane_rows" in dialect.statements and not dialect.one_writer
         self._walks: Counter[int] = Counter()  # by queue: reads that are to walk
 
     def read(
@@ -68,14 +71,20 @@ class LaneReads:
             self._walks[queue_id] -= 1
             return self._walk(most, above, place)
         n = _JOBS_PER_LANE * most
-        jobs = self._database.rows("lane_rows", above=above[0], top=above[1], n=n, **place)
+        jobs = self._database.rows("lane_rows", above=above[0], top=above[1], rows=n, **place)
         if jobs and jobs[0][0] < above[1]:
-            return [LaneRow(*jobs[0])]
+            return [LaneRow(*jobs[0][:2])]
         heads: dict[int, list[bytes]] = defaultdict(list)
-        for lane, job_id in jobs:
+        tasks: dict[int, int] = {}
+        for lane, job_id, task_id in jobs:
             heads[lane].append(job_id)
+            tasks.setdefault(lane, task_id)
         cut = jobs[-1][0] if len(jobs) == n else None
-        found = self._with_facts({lane: heads[lane] for lane in [*heads][:most]}, cut, known)
+        rows = [
+            LaneRow(lane, heads[lane][0], task_id=task, heads=(*heads[lane],), is_whole=lane != cut)
+            for lane, task in [*tasks.items()][:most]
+        ]
+        found = self._with_facts(rows, known)
         if cut is not None and len(found) < most:
             self._walks[queue_id] = 0 if 2 * len(found) > most else _WALKS
             found += self._walk(most - len(found), (0, 0), {**place, "after": cut})
@@ -83,23 +92,21 @@ class LaneReads:
 
     def _walk(self, most: int, above: tuple[int, int], place: Mapping[str, int]) -> list[LaneRow]:
         rows = self._database.rows("lanes", most=most, above=above[0], top=above[1], **place)
-        return [*map(LaneRow._make, sorted((*row, (), False) for row in rows))]
+        return [LaneRow(*row) for row in sorted(rows, key=lambda row: row[0])]
 
-    def _with_facts(
-        self, heads: Mapping[int, list[bytes]], cut: int | None, known: Collection[int]
-    ) -> list[LaneRow]:
-        """The lanes of these jobs; all are whole but ``cut``."""
-        ids = sorted({key_of(lane) for lane in heads if not is_fair(lane)})
-        rows = self._database.rows("limit_keys_read", ids=ids, fair=0) if ids else []
-        facts = {row[0]: (row[1], row[2], row[6]) for row in rows}
-        lost = [lane for lane in heads if key_of(lane) not in facts and key_of(lane) not in known]
-        firsts = sorted(heads[lane][0] for lane in lost)
-        names = self._database.rows("lane_keys", ids=firsts) if firsts else []
-        name_of = {row[0]: (row[1], row[2]) for row in names}
+    def _with_facts(self, rows: Sequence[LaneRow], known: Collection[int]) -> list[LaneRow]:
+        """The same lanes with what is known of their keys."""
+        ids = sorted({key_of(row.lane) for row in rows if not is_fair(row.lane)})
+        facts = {row[0]: row[1:3] for row in self._rows("limit_keys_read", ids)}
+        running = dict(self._rows("limit_running_of", ids))
+        fair = [row for row in rows if is_fair(row.lane) and key_of(row.lane) not in known]
+        names = {row[0]: row[2] for row in self._rows("lane_keys", sorted(r.first for r in fair))}
         found = []
-        for lane, jobs in heads.items():
-            limit_id, ahead, running = facts.get(key_of(lane), (None, None, None))
-            task_id, name = name_of.get(jobs[0], (None, None))
-            row = LaneRow(lane, jobs[0], limit_id, ahead, running, task_id, name)
-            found.append(row._replace(heads=tuple(jobs), is_whole=lane != cut))
+        for row in rows:
+            limit_id, ahead = facts.get(key_of(row.lane), (None, None))
+            runs, name = running.get(key_of(row.lane), 0), names.get(row.first)
+            found.append(row._replace(limit_id=limit_id, ahead=ahead, running=runs, name=name))
         return found
+
+    def _rows(self, statement: str, ids: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+        return self._database.rows(statement, ids=ids) if ids else ()

@@ -5,8 +5,9 @@ of them is in the way of another key's jobs or of jobs without a limit. Which la
 read from ``ready`` itself, one step down its key for each lane: there is no list of waiting keys
 that could miss one, and no wake-up that could be lost.
 
-What is in use is counted in ``leases``, so it ends with the lease, however that ends. The row of a
-key in ``limit_keys`` is locked while its jobs are claimed, and holds when the next one may start.
+What is in use is counted in ``leases``, so it ends with the lease, however that ends. While jobs of
+a key are claimed, its lock is held, which is a row of ``limit_locks``; under a rate, the key's own
+row in ``limit_keys`` holds when the next one may start.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from hammerflow.jobs.limit import (
     is_fair,
     key_id,
     lane_of,
+    lock_of,
     member_of,
     order_of_lane,
     queue_limit,
@@ -32,6 +34,7 @@ from hammerflow.jobs.limit import (
 )
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.lane_keys import AGAIN, MANY, NO_LIMIT, SOON, Key, Lane, LaneKeys
+from hammerflow.stores.lane_locks import note_starts, take_locks
 from hammerflow.stores.lane_reads import LaneReads, LaneRow
 from hammerflow.stores.lane_round import NARROW, WINDOW, LaneRound
 from hammerflow.stores.near_lanes import NearLanes
@@ -81,7 +84,7 @@ class Lanes:
         self._reads_first = not (self._in_one or database.dialect.one_writer)
         self._keys = LaneKeys(database)
         self._reads = LaneReads(database)
-        self._near = NearLanes(database, outbox)
+        self._near = NearLanes(database, outbox, self._keys)
         self._until = 0.0
         self._rounds: dict[tuple[int, int], LaneRound] = {}
 
@@ -215,7 +218,8 @@ class Lanes:
             if key.free:
                 free = min(key.free, len(row.heads)) if row.is_whole else key.free
                 first, heads = (b"", ()) if is_batch else (row.first, row.heads)
-                open_.append(Lane(row.lane, first, key.id, free, heads))
+                limit = key.limit_id, key.name
+                open_.append(Lane(row.lane, first, key.id, free, limit, heads))
             elif key.id not in tried and (wait := key.wait) is not None:
                 round_.waits.append(wait)
             tried.add(key.id)
@@ -319,43 +323,33 @@ class Lanes:
         return self._claim_lanes(wanted, short[:_ONE_BY_ONE], limit, shared)
 
     def _shared_key(self, wanted: dict[str, Any], shared: int) -> Key | None:
-        found = self._keys.read([shared], fair=0).get(shared)
+        limit = queue_limit(wanted["queue_id"]), ""
+        found = self._keys.read({shared: limit}, fair=0)
+        if not found:
+            self._keys.insert({(shared, *limit)})
+            found = self._keys.read({shared: limit}, fair=0)
         count = self._database.column("limit_running_in", queue_id=wanted["queue_id"])[0]
-        return found._replace(running=int(count)) if found else None
+        return found[shared]._replace(running=int(count)) if found else None
 
     def _claim_lanes(
         self, wanted: dict[str, Any], lanes: Sequence[Lane], limit: int, shared: int
     ) -> list[tuple[int, Claimed]]:
         """Claim from these lanes what all limits of each job allow, or leave it as it is.
 
-        The keys are locked first, in the order of their numbers; those that another claim has
-        locked are passed over, so nobody waits.
+        The locks of their keys are taken first, in the order of their numbers; keys whose lock
+        another claim has are passed over, so nobody waits.
         """
+        limits = {lane.key: lane.limit for lane in lanes if lane.key}
         if shared:
-            rows = [(shared, queue_limit(wanted["queue_id"]), "")]
-            self._database.unit(lambda tx: tx.many("limit_keys_insert", rows))
-        locks = sorted({lane.key for lane in lanes if lane.key} | ({shared} if shared else set()))
+            limits[shared] = queue_limit(wanted["queue_id"]), ""
         fair = int(any(lane.key and is_fair(lane.number) for lane in lanes))
         if self._in_one:
-            values = {
-                "lanes": [lane.number for lane in lanes], "keys": [lane.key for lane in lanes],
-                "counts": [min(lane.free, limit) for lane in lanes],
-                "locks": locks, "shared": shared, "n": limit, "fair": fair,
-            }  # fmt: skip
-
-            def claim(tx: Tx) -> list[tuple[int, Claimed]]:
-                rows = tx.rows("claim_lanes", **values, **wanted)
-                claimed = [(row[0], Claimed._make(row[1:])) for row in rows]
-                self._outbox.note_started(tx, [job for _, job in claimed])
-                return claimed
-
-            return self._database.unit(claim, single=not self._outbox.wants_started())
+            return self._claim_in_one(wanted, lanes, limits, limit, shared, fair)
 
         def steps(tx: Tx) -> list[tuple[int, Claimed]]:
-            locked = locks
-            if locks and not self._database.dialect.one_writer:
-                locked = [row[0] for row in tx.rows("limit_keys_lock", ids=locks)]
-            keys = self._keys.read(locked, fair=fair, tx=tx) if locked else {}
+            held = take_locks(tx, limits, is_alone=self._database.dialect.one_writer)
+            mine = {id_: limits[id_] for id_ in limits if lock_of(id_) in held}
+            keys = self._keys.read(mine, fair=fair, tx=tx) if mine else {}
             most = limit
             if shared:
                 if shared not in keys:
@@ -373,11 +367,31 @@ class Lanes:
             heads = {lane.number: lane.heads for lane in lanes if lane.heads}
             claimed = self._take(tx, wanted, chosen, most, heads) if chosen else []
             key_of_lane = {lane.number: lane.key for lane in lanes}
-            _start(tx, [key_of_lane[lane] for lane, _ in claimed], keys, shared)
+            note_starts(tx, [key_of_lane[lane] for lane, _ in claimed], keys, shared)
             self._outbox.note_started(tx, [job for _, job in claimed])
             return claimed
 
         return self._database.unit(steps)
+
+    def _claim_in_one(
+        self, wanted: dict[str, Any], lanes: Sequence[Lane], limits: Mapping[int, tuple[int, str]],
+        limit: int, shared: int, fair: int,
+    ) -> list[tuple[int, Claimed]]:  # fmt: skip
+        values = {
+            "lanes": [lane.number for lane in lanes], "keys": [lane.key for lane in lanes],
+            "counts": [min(lane.free, limit) for lane in lanes], "ids": list(limits),
+            "limits": [limit_id for limit_id, _ in limits.values()],
+            "names": [name for _, name in limits.values()],
+            "locks": sorted({*map(lock_of, limits)}), "shared": shared, "n": limit, "fair": fair,
+        }  # fmt: skip
+
+        def claim(tx: Tx) -> list[tuple[int, Claimed]]:
+            rows = tx.rows("claim_lanes", **values, **wanted)
+            claimed = [(row[0], Claimed._make(row[1:])) for row in rows]
+            self._outbox.note_started(tx, [job for _, job in claimed])
+            return claimed
+
+        return self._database.unit(claim, single=not self._outbox.wants_started())
 
     def _shared(self, wanted: dict[str, Any]) -> int:
         """The key of the queue's own limit, which holds for all of its lanes; 0 without one."""
@@ -431,24 +445,6 @@ def _after(last: int | None, lanes: list[Lane]) -> list[Lane]:
     if last is None or len(lanes) == 1:
         return lanes
     return sorted(lanes, key=lambda lane: lane.number <= last)
-
-
-def _start(tx: Tx, claimed: Sequence[int], keys: dict[int, Key], shared: int) -> None:
-    """Note in the keys when the next jobs may start.
-
-    Args:
-        claimed: the key of each job.
-    """
-    started = Counter(claimed)
-    if shared:
-        started[shared] = len(claimed)
-    rows = [
-        (id_, count * spacing)
-        for id_, count in sorted(started.items())
-        if count and id_ in keys and (spacing := keys[id_].spacing) is not None
-    ]
-    if rows:
-        tx.many("limit_keys_start", rows)
 
 
 def _move(tx: Tx, lane: int, ids: list[bytes], place: dict[str, int]) -> int:

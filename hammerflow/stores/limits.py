@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +22,7 @@ from hammerflow.jobs.limit import (
     queue_limit,
 )
 from hammerflow.stores.database import Database, Tx
+from hammerflow.stores.lane_locks import take_all_locks
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.batch_rates import drop_rates
 from hammerflow.text import storable
@@ -36,7 +37,7 @@ _IDLE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
-    """One key of a limit, or a limit none of whose jobs has been claimed yet.
+    """One key of a limit that is in use, or a limit of which none is.
 
     Attributes:
         target: ``task:NAME``, ``queue:NAME`` or ``batch:ID``.
@@ -104,7 +105,7 @@ class Limits:
                     continue
                 holds = _held(text, given)
                 tx.run("limit_declare", id=id_, declared=text, **holds.columns())
-                _cap(tx, id_, holds)
+                self._cap(tx, id_, holds)
 
         if wanted:
             self._database.unit(work)
@@ -112,11 +113,16 @@ class Limits:
                 self._database.unit(lambda tx: self._drop(tx, sorted(idle)))
 
     def _drop(self, tx: Tx, ids: list[int]) -> None:
-        """Forget keys, but those that a claim has locked."""
-        if not self._database.dialect.one_writer:
-            ids = [row[0] for row in tx.rows("limit_keys_lock", ids=ids)]
-        if ids:
-            tx.run("limit_keys_drop", ids=ids)
+        """Forget keys, but those of which a claim has just started jobs."""
+        take_all_locks(tx, is_alone=self._database.dialect.one_writer)
+        tx.run("limit_keys_drop", ids=ids)
+
+    def _cap(self, tx: Tx, id_: int, limit: Limit) -> None:
+        """Let nobody wait for longer than the new rate asks for."""
+        rate = limit.rate
+        ahead = 0.0 if rate is None else rate.burst * rate.spacing
+        take_all_locks(tx, is_alone=self._database.dialect.one_writer)
+        tx.run("limit_keys_cap", id=id_, ahead=ahead)
 
     def tasks(self) -> set[str]:
         """Names of all tasks that the database knows."""
@@ -141,7 +147,7 @@ class Limits:
             if text != given:
                 values = {"given": text, "set_by": storable(by), **holds.columns()}
                 tx.run("limit_give", id=id_, **values)
-                _cap(tx, id_, holds)
+                self._cap(tx, id_, holds)
             return holds
 
         if kind == "batch" and self.of_batch(uuid.UUID(name).bytes) is None:
@@ -173,7 +179,7 @@ class Limits:
                 raise HammerflowError(f"no limit was set for {kind}:{name}")
             holds = _held(found[0][0], None)
             tx.run("limit_give", id=id_, given=None, set_by=None, **holds.columns())
-            _cap(tx, id_, holds)
+            self._cap(tx, id_, holds)
             return holds
 
         return self._database.unit(work)
@@ -205,12 +211,24 @@ class Limits:
             holders: how many of the jobs that hold its places are named.
         """
         queue_id, rows = name_id(queue), self._database.rows
-        own = [_key_of_job(*row) for row in rows("job_keys", id=job_id) if row[0] is not None]
         of_queue = key_id(queue_limit(queue_id), "")
+        keys = {of_queue: (queue_limit(queue_id), "")}
+        for lane, task_id, limit_key, fair_key in rows("job_keys", id=job_id):
+            if lane is not None:
+                name = limit_key or ""
+                own = key_of(lane) if fair_key is None else key_id(task_id, name)
+                keys.setdefault(own, (task_id, name))
+        tats = {}
+        for id_, limit_id, tat in rows("limit_keys_named", ids=sorted(keys)):
+            keys[id_], tats[id_] = (limit_id, keys[id_][1]), float(tat)
+        ids = sorted({limit_id for limit_id, _ in keys.values()})
+        limits = {row[0]: row[1:] for row in rows("limits_named", ids=ids)}
         running = _by_key(rows("limit_running"), rows("limit_fair_running", fair=1))
         found = []
-        for row in rows("limit_keys_named", ids=sorted({*own, of_queue})):
-            id_, limit_id, target, key, tat, now, spacing, burst, most = row
+        for id_, (limit_id, key) in keys.items():
+            if limit_id not in limits:
+                continue
+            target, spacing, burst, most, now = limits[limit_id]
             if id_ == of_queue:
                 count = int(rows("limit_running_in", queue_id=queue_id)[0][0])
                 held = rows("limit_holders_in", queue_id=queue_id, n=holders)
@@ -220,24 +238,24 @@ class Limits:
                 held = rows("limit_holders", lanes=lanes, n=holders)
                 fair = {"task_id": limit_id, "limit_key": key, "n": holders}
                 held = [*held, *rows("limit_fair_holders", **fair)][:holders]
-            next_at = float(tat) - (burst - 1) * spacing if spacing else 0.0
+            next_at = tats.get(id_, 0.0) - (burst - 1) * spacing if spacing else 0.0
             if next_at > float(now) or (most is not None and count >= most):
-                ids = [holder for (holder,) in held]
-                found.append(FullLimit(target, key, most, count, next_at, ids))
+                names = [holder for (holder,) in held]
+                found.append(FullLimit(target, key, most, count, next_at, names))
         return found
 
-    def _waiting(self) -> tuple[Sequence[tuple[int, int]], Sequence[tuple[int, str, int]]]:
-        """(lane, ready jobs in it), and (task, key of its limit, ready jobs) of those with a
-        fairness key."""
-        found: list[tuple[int, int]] = []
+    def _waiting(self) -> tuple[Sequence[tuple[Any, ...]], Sequence[tuple[int, str, int]]]:
+        """(lane, ready jobs in it, their task, name of its key), and (task, key of its limit, ready
+        jobs) of those with a fairness key."""
+        found: list[tuple[Any, ...]] = []
         fair: list[tuple[int, str, int]] = []
         left = MOST_WAITING
         for queue_id in self._database.column("queues_with_lanes"):
             rows = self._database.rows("limit_waiting", queue_id=queue_id, n=left)
             found += rows
-            if any(is_fair(lane) for lane, _ in rows):
+            if any(is_fair(lane) for lane, *_ in rows):
                 fair += self._database.rows("limit_fair_waiting", queue_id=queue_id, n=left)
-            left -= sum(count for _, count in rows)
+            left -= sum(row[1] for row in rows)
             if left <= 0:
                 break
         return found, fair
@@ -245,11 +263,17 @@ class Limits:
     def list(self) -> Sequence[LimitStatus]:
         """All limits with their keys that are in use; of ready jobs it counts MOST_WAITING."""
         rows = self._database.rows
-        waiting = _by_key(*self._waiting())
-        running = _by_key(rows("limit_running"), rows("limit_fair_running", fair=1))
-        keys: dict[int, list[tuple[str, float, int]]] = {}
+        waiting = self._waiting()
+        running = rows("limit_running"), rows("limit_fair_running", fair=1)
+        waits, runs = _by_key(*waiting), _by_key(*running)
+        keys: dict[int, dict[int, tuple[str, float]]] = defaultdict(dict)
+        for lane, _, task_id, name in (*waiting[0], *running[0]):
+            if key_of(lane) == key_id(task_id, name or ""):  # not of a queue or a batch
+                keys[task_id][key_of(lane)] = name or "", 0.0
+        for task_id, name, _ in (*waiting[1], *running[1]):
+            keys[task_id][key_id(task_id, name or "")] = name or "", 0.0
         for id_, limit_id, name, ahead in rows("limit_keys_all"):
-            keys.setdefault(limit_id, []).append((name, float(ahead), id_))
+            keys[limit_id][id_] = name, float(ahead)
         found: list[LimitStatus] = []
         for row in rows("limits_all"):
             id_, target, spacing, burst, _, declared, given, by, at = row
@@ -257,12 +281,14 @@ class Limits:
             if limit == Limit():
                 continue
             place = (by, self._database.dialect.instant(at))
-            for name, ahead, key in sorted(keys.get(id_, [("", 0.0, 0)])):
-                runs, waits = running[key], waiting[key]
+            own = keys[id_] or {key_id(id_, ""): ("", 0.0)}
+            for key, (name, ahead) in sorted(own.items(), key=lambda each: each[1]):
+                count = runs[key]
                 if target.startswith("queue:"):
-                    runs = int(rows("limit_running_in", queue_id=name_id(target[6:]))[0][0])
+                    count = int(rows("limit_running_in", queue_id=name_id(target[6:]))[0][0])
                 next_start = max(ahead - (burst - 1) * spacing, 0.0) if spacing else 0.0
-                found.append(LimitStatus(target, name, limit, runs, waits, next_start, *place))
+                status = LimitStatus(target, name, limit, count, waits[key], next_start, *place)
+                found.append(status)
         return found
 
 
@@ -283,26 +309,16 @@ def _held(declared: str | None, given: str | None) -> Limit:
     return Limit() if text is None else Limit.from_plain(json.loads(text))
 
 
-def _cap(tx: Tx, id_: int, limit: Limit) -> None:
-    """Let nobody wait for longer than the new rate asks for."""
-    rate = limit.rate
-    tx.run("limit_keys_cap", id=id_, ahead=0.0 if rate is None else rate.burst * rate.spacing)
-
-
 def _by_key(lanes: Sequence[tuple[Any, ...]], fair: Sequence[tuple[Any, ...]]) -> Counter[int]:
     """Counts by the numbers of keys.
 
     Args:
-        lanes: (lane, count) of each.
+        lanes: (lane, count, and more) of each.
         fair: (task, key of its limit, count) of jobs with a fairness key, whose lanes do not tell.
     """
     found: Counter[int] = Counter()
-    for lane, count in lanes:
+    for lane, count, *_ in lanes:
         found[key_of(lane)] += count
     for task_id, key, count in fair:
         found[key_id(task_id, key or "")] += count
     return found
-
-
-def _key_of_job(lane: int, task_id: int, limit_key: str | None, fair_key: str | None) -> int:
-    return key_of(lane) if fair_key is None else key_id(task_id, limit_key or "")

@@ -8,8 +8,9 @@ from typing import Any
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import span_of
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.lane_keys import SOON
+from hammerflow.stores.lane_keys import SOON, LaneKeys
 from hammerflow.stores.lane_round import LaneRound
+from hammerflow.stores.near_steps import claim_near_in_steps
 from hammerflow.stores.outbox import Outbox
 
 __all__ = ["NearLanes"]
@@ -21,22 +22,27 @@ _MOST, _JOBS_PER_LANE = 1_000, 4
 _STEPS = 16
 #: How much a claim changes what is known of the jobs that a lane gives.
 _WEIGHT = 0.5
+#: Lanes for each job from which on only their first jobs are read; all the same once in _STEPS.
+_SINGLE = 0.9
 
 
 class NearLanes:
-    """Claims of one process, where the database has such a statement (PostgreSQL).
+    """Claims of one process from the lanes of a priority that has many.
 
-    It looks each key up once before it locks it, where the claim of :class:`Lanes` does so in a
-    statement of its own and again under the lock, and steps down an index for each lane. That
-    matters where nearly each job has a key of its own.
+    The claim of :class:`Lanes` looks each key up before it locks it and again under the lock, and
+    steps down an index for each lane. Here the jobs of the next lanes are read in one range, in the
+    transaction that claims them (on PostgreSQL in the same statement), and each key is looked up
+    once. That matters where nearly each job has a key of its own.
     """
 
-    def __init__(self, database: Database, outbox: Outbox) -> None:
+    def __init__(self, database: Database, outbox: Outbox, keys: LaneKeys) -> None:
         self._database = database
         self._outbox = outbox
-        self._is_there = "claim_near_lanes" in database.dialect.statements
+        self._keys = keys
+        self._in_one = "claim_near_lanes" in database.dialect.statements
         self._steps: Counter[int] = Counter()  # by queue: claims that are to step
         self._pauses: Counter[int] = Counter()  # by queue: how many the last time
+        self._claims: Counter[int] = Counter()  # by queue
         self._lanes_per_job: dict[int, float] = {}  # by queue
 
     def claim(
@@ -48,7 +54,7 @@ class NearLanes:
             span: the lanes of the orders that are asked for.
         """
         order, queue_id = round_.best_wide(*span), wanted["queue_id"]
-        if order is None or not self._is_there:
+        if order is None:
             return []
         if self._steps[queue_id]:
             self._steps[queue_id] -= 1
@@ -83,15 +89,25 @@ class NearLanes:
             "after": between[0], "until": between[1], "above": better[0], "top": better[1],
             "n": limit, "most": most, "rows": _JOBS_PER_LANE * most,
         }  # fmt: skip
+        self._claims[queue_id] += 1
+        is_single = self._lanes_per_job.get(queue_id, 0.0) > _SINGLE
+        only_firsts = is_single and self._claims[queue_id] % _STEPS != 0
+        is_alone = self._database.dialect.one_writer
 
         def work(tx: Tx) -> list[tuple[int, Claimed]]:
-            rows = tx.rows("claim_near_lanes", **values, **wanted)
-            found = [(row[0], Claimed._make(row[1:])) for row in rows]
+            if self._in_one:
+                rows = tx.rows("claim_near_lanes", **values, **wanted)
+                found = [(row[0], Claimed._make(row[1:])) for row in rows]
+            else:
+                found = claim_near_in_steps(
+                    tx, self._keys, wanted, values, only_firsts=only_firsts, is_alone=is_alone
+                )
             self._outbox.note_started(tx, [job for _, job in found])
             return sorted(found, key=lambda each: each[0])
 
-        found = self._database.unit(work, single=not self._outbox.wants_started())
-        if found:
+        in_one = self._in_one and not self._outbox.wants_started()
+        found = self._database.unit(work, single=in_one)
+        if found and not only_firsts:
             share = len({lane for lane, _ in found}) / len(found)
             self._lanes_per_job[queue_id] = known + _WEIGHT * (share - known)
         return found

@@ -36,7 +36,7 @@ TABLES = (
     "clients",
     "jobs", "ready", "leases", "scheduled", "waiting", "done", "parked", "job_states",
     "errors", "job_logs", "progress", "unique_keys", "spawns", "edges", "workflows", "nodes",
-    "barriers", "limits", "limit_keys",
+    "barriers", "limits", "limit_keys", "limit_locks",
     "schedules", "schedule_ticks", "schedule_sets",
     "retention", "replays", "archived", "archive_packs", "restored",
     "outbox", "events", "relay", "sinks", "sink_errors",

@@ -17,18 +17,27 @@ _KEY = 77_001
 
 
 class Gate:
-    """A trigger after a statement on a table that waits, while the gate is shut."""
+    """A trigger of a statement on a table that waits, while the gate is shut.
 
-    def __init__(self, desk: Desk, table: str, event: str) -> None:
+    Args:
+        event: after which the statement waits; ``BEFORE`` and an event: it has begun by then, and
+            has locked nothing.
+        stops_one: only the first statement waits.
+    """
+
+    def __init__(self, desk: Desk, table: str, event: str, *, stops_one: bool = False) -> None:
         self._desk = desk
         name = f"{desk.settings.prefix}{table}"
+        desk.sql("CREATE SEQUENCE gate_turns")
+        stops = "nextval('gate_turns') = 1" if stops_one else "true"
         desk.sql(
             "CREATE OR REPLACE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-            f" PERFORM pg_advisory_xact_lock_shared({_KEY}); RETURN NULL; END $$"
+            f" IF {stops} THEN PERFORM pg_advisory_xact_lock_shared({_KEY}); END IF;"
+            " RETURN NULL; END $$"
         )
+        moment = event if event.startswith("BEFORE") else f"AFTER {event}"
         desk.sql(
-            f"CREATE TRIGGER gate AFTER {event} ON {name}"
-            " FOR EACH STATEMENT EXECUTE FUNCTION gate()"
+            f"CREATE TRIGGER gate {moment} ON {name} FOR EACH STATEMENT EXECUTE FUNCTION gate()"
         )
 
     @contextlib.contextmanager

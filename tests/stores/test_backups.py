@@ -79,8 +79,8 @@ def fill(desk: Desk, table: str) -> None:
 
 def test_each_table_is_backed_up_or_left_out_for_a_reason() -> None:
     assert set(TABLES) - set(BACKED_UP) == {
-        "job_states", "migrations", "workers", "worker_tasks", "worker_requests", "clients",
-        "alerting", "alerts", "alert_messages", "worker_losses",
+        "job_states", "migrations", "limit_locks", "workers", "worker_tasks", "worker_requests",
+        "clients", "alerting", "alerts", "alert_messages", "worker_losses",
     }  # fmt: skip
 
 

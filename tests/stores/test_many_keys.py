@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from hammerflow.ids import name_id
-from hammerflow.jobs.limit import RATE, Limit, key_id
-from tests.stores.gates import Running, waiting_for_locks
+from hammerflow.jobs.limit import RATE, Limit, key_id, lock_of
+from hammerflow.stores.store import Store
+from tests.stores.gates import Gate, Running
 from tests.stores.kit import Desk, desk_at
-from tests.support.waiting import until
 
 #: More lanes than a claim reads at a time.
 MANY = 300
@@ -71,40 +73,30 @@ def test_a_claim_of_many_keys_takes_few_statements(
     assert min(rounds) <= MOST[desk.store.dialect], counts
 
 
+@pytest.mark.parametrize("is_near", [True, False])
 def test_a_claim_leaves_keys_of_which_another_one_has_claimed_since_it_began(
-    migrated_database: Callable[[str], str],
+    migrated_database: Callable[[str], str], is_near: bool
 ) -> None:
-    """It waits for a key that a client is writing, after it has counted what all keys run."""
-    lanes = {str(k): key_id(name_id("t"), str(k)) for k in range(MANY + 1)}
-    *keys, last = sorted(lanes, key=lanes.__getitem__)
+    """PostgreSQL stops the claim where it has begun, but has taken no lock."""
     with (
         desk_at(migrated_database("postgres")) as desk,
         contextlib.closing(desk.another()) as other,
     ):
-
-        def put_each(names: Sequence[str], **more: Any) -> list[bytes]:
-            jobs = [desk.job(limit_id=lanes[key], limit_key=key, **more) for key in names]
-            return desk.put(*jobs)
-
         desk.store.limits.declare({"t": Limit(None, 1)})
-        put_each(keys), put_each(keys)
-        desk.end(*desk.claim(MANY))  # all keys but the last one are written
-        desk.end(*desk.claim(5, thorough=False))
-        new = put_each([last])
-        with pytest.raises(_Undone), desk.store.database.transaction() as tx:
-            tx.many("limit_keys_insert", [(lanes[last], name_id("t"), last)])
+        put(desk, range(MANY)), put(desk, range(MANY))
+        if is_near:
+            desk.end(*desk.claim(5, thorough=False))  # sees that there are many lanes
+        gate = Gate(desk, "leases", "BEFORE INSERT", stops_one=True)
+        with gate.shut():
             claiming = Running(lambda: desk.claim(MANY, thorough=False))
-            until("the claim waits", lambda: waiting_for_locks(desk) == 1)
-            better = put_each(keys[5:105], priority=3)
+            gate.wait_for_one()
+            better = put(desk, range(5, 105), priority=3)
             assert {job.id for job in desk.claim(100, worker=2, store=other)} == {*better}
-            raise _Undone
-        found = [job.id for job in claiming()]
-        assert len(found) == MANY - 104 and {*new} <= {*found}
+        assert not {*better} & {job.id for job in claiming()}
         assert max(each.running for each in desk.store.limits.list()) == 1
-
-
-class _Undone(Exception):
-    """Ends a transaction without its writes."""
+        found = [job.id for _ in range(3) for job in desk.claim(MANY, thorough=False)]
+        assert len({*found}) == len(found)
+        assert max(each.running for each in desk.store.limits.list()) == 1
 
 
 def test_each_of_many_keys_has_a_rate_of_its_own(desk: Desk) -> None:
@@ -123,3 +115,45 @@ def _counted(method: Any, counts: Counter[str]) -> Any:
         return method(tx, name, *args, **values)
 
     return count
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"])
+@pytest.mark.parametrize("is_near", [True, False])
+def test_keys_whose_lock_another_claim_holds_are_passed_over(
+    migrated_database: Callable[[str], str], database: str, is_near: bool
+) -> None:
+    with desk_at(migrated_database(database)) as desk:
+        desk.store.limits.declare({"t": Limit(None, 1_000)})
+        put(desk, range(MANY)), put(desk, range(MANY))
+        lock = max(lock_of(key_id(name_id("t"), str(key))) for key in range(MANY))
+        held = {key for key in range(MANY) if lock_of(key_id(name_id("t"), str(key))) == lock}
+        if is_near:
+            desk.claim(2, thorough=False)  # sees that there are many lanes
+        with desk.store.database.transaction() as tx:
+            assert tx.rows("limit_locks_take", ids=[lock]) == [(lock,)]
+            jobs = [job for _ in range(3) for job in desk.claim(MANY, thorough=False)]
+        assert len(jobs) > MANY // 2
+        assert not held & {int(desk.store.limits.keys(job.id)[0] or "") for job in jobs}
+        rest = [job for _ in range(4) for job in desk.claim(MANY)]
+        assert len(jobs) + len(rest) == 2 * MANY - 2 * is_near
+
+
+def test_claims_at_the_same_time_share_the_places_of_many_keys(desk: Desk) -> None:
+    desk.store.limits.declare({"t": Limit(None, 1)})
+    put(desk, range(MANY)), put(desk, range(MANY)), put(desk, range(MANY))
+    stores = [desk.another() for _ in range(3)]
+    start = threading.Barrier(len(stores))
+    found: list[bytes] = []
+
+    def claim(store: Store) -> None:
+        start.wait()
+        for _ in range(10):
+            found.extend(job.id for job in desk.claim(20, store=store, thorough=False))
+
+    for racing in [Running(partial(claim, store)) for store in stores]:
+        racing()
+    for store in stores:
+        store.close()
+    found += [job.id for _ in range(3) for job in desk.claim(MANY)]
+    assert len(found) == len({*found}) == MANY
+    assert {each.running for each in desk.store.limits.list()} == {1}

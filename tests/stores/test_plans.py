@@ -32,6 +32,7 @@ def some(letter: str) -> list[bytes]:
 
 
 PLACE = {"queue_id": name_id("q"), "priority_order": 2}
+LANES = {"queue_id": name_id("q"), "after": -1, "until": 1 << 62, "above": 0, "top": 0}
 STATEMENTS: dict[str, dict[str, Any]] = {
     "ready_delete": {**PLACE, "ids": some("r")},
     "strays": {
@@ -160,8 +161,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "dead_parked": {"n": 20},
     "expires_again": {"ids": some("d")},
     "replay_ids": {"operation_id": IDS[0], "after": bytes(16), "n": 20},
-    "lanes": {"queue_id": name_id("q"), "after": -1, "until": 1 << 62, "above": 0, "top": 0,
-              "most": 20},
+    "lanes": {**LANES, "most": 20},
     "dependencies_states": {"id": some("w")[3], "workflow_id": key("f", 7), "parent": IDS[0]},
 }  # fmt: skip
 CLAIM = {"queue_id": name_id("q"), "task_ids": [name_id("t")], "n": 100}
@@ -178,14 +178,8 @@ MYSQL: dict[str, dict[str, Any]] = {
     },
     "claim_heads": {**CLAIM, "ids": some("r")},
     "lane_heads": {"queue_id": name_id("q"), "firsts": some("r"), "depth": 20},
-    "lane_rows": {
-        "queue_id": name_id("q"),
-        "after": -1,
-        "until": 1 << 62,
-        "above": 0,
-        "top": 0,
-        "n": 100,
-    },
+    "lane_rows": {**LANES, "rows": 100},
+    "lane_firsts": {**LANES, "most": 5},
     "leases_take_lanes": {**PLACE, "worker_id": 1, "ids": some("r"), "version": -1},
     "ready_delete_lanes": {**PLACE, "ids": some("r")},
     "leases_take": {**PLACE, "worker_id": 1, "ids": some("r"), "version": -1},
@@ -195,6 +189,9 @@ MYSQL: dict[str, dict[str, Any]] = {
     "scheduled_delete": {"ids": some("s")},
 }
 SQLITE: dict[str, dict[str, Any]] = {
+    "limit_running_of": {"ids": [1, 2, 3]},
+    "lane_rows": {**LANES, "rows": 100},
+    "lane_firsts": {**LANES, "rows": 100},
     "leases_take_lanes": {**PLACE, "worker_id": 1, "ids": some("r")},
     "ready_delete_lanes": {**PLACE, "ids": some("r")},
     "claim_read": CLAIM,
@@ -213,6 +210,7 @@ SQLITE: dict[str, dict[str, Any]] = {
     "scheduled_delete": {"ids": some("s")},
 }  # fmt: skip
 POSTGRES: dict[str, dict[str, Any]] = {
+    "limit_running_of": {"ids": [1, 2, 3]},
     "claim": {
         **CLAIM, "priority_orders": [0, 1, 2, 3, 4], "bookmarks": [bytes(16)] * 5, "n": 5,
         "worker_id": 1,
@@ -229,7 +227,7 @@ POSTGRES: dict[str, dict[str, Any]] = {
     },
     "claim_lanes": {
         **CLAIM, "lanes": [2, 3], "keys": [0, 0], "counts": [5, 5], "locks": [9], "shared": 0,
-        "n": 5, "worker_id": 1, "fair": 0,
+        "ids": [9], "limits": [9], "names": [""], "n": 5, "worker_id": 1, "fair": 0,
     },
     "claim_near_lanes": {
         **CLAIM, "after": 1, "until": 4, "above": 0, "top": 0, "most": 5, "rows": 20, "n": 5,

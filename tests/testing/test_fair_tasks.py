@@ -42,12 +42,13 @@ def test_a_key_is_made_of_the_arguments(app: Hammerflow, rule: Any, key: str) ->
 
 def test_both_keys_are_kept(app: Hammerflow) -> None:
     @app.task(max_concurrency=1, limit_key="region", fair_by="tenant", name="work")
-    def work(tenant: str, region: str) -> None: ...
+    def work(tenant: str, region: str) -> list[str]:
+        return [limit.key for limit in app.store.limits.list()]
 
     result = work.delay("ann", "eu")
     assert app.store.limits.keys(result.id.bytes) == ("eu", "ann")
     drain(app)
-    assert [status.key for status in app.store.limits.list()] == ["eu"]
+    assert result.get(timeout=0) == ["eu"]
 
 
 @pytest.mark.parametrize("rule", [lambda n: None, lambda n: 1 / 0, lambda n: ""])

@@ -27,7 +27,6 @@ def test_limits_hold_through_crashes(shop: Shop) -> None:
     shop.check(sent)
     limits = shop.client.store.limits.list()
     assert not any(limit.running or limit.waiting for limit in limits)
-    assert {limit.key for limit in limits if limit.target.endswith("turn")} == {"", "a", "b"}
 
 
 def test_the_next_job_starts_as_soon_as_a_place_is_free(sqlite_shop: Shop) -> None:

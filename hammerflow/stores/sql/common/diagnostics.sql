@@ -62,6 +62,8 @@ UPDATE {leases} SET job_id = job_id WHERE 1 = 0;
 UPDATE {limits} SET id = id WHERE 1 = 0;
 {use:limit_keys};
 UPDATE {limit_keys} SET id = id WHERE 1 = 0;
+{use:limit_locks};
+UPDATE {limit_locks} SET id = id WHERE 1 = 0;
 {use:scheduled};
 UPDATE {scheduled} SET job_id = job_id WHERE 1 = 0;
 {use:waiting};

@@ -11,10 +11,16 @@ COALESCE(@.lane, 4 - @.priority)
 -- macro: key_of_lane
 (f.lane & 1152921504606846975)
 
--- How many jobs of a key run. Only PostgreSQL and SQLite have an index for it; without the plus, SQLite would
--- not use that, as it would convert the indexed expression to the type of the column.
+-- How many jobs of a key run. Only PostgreSQL and SQLite have an index for it.
 -- macro: running_of
-(SELECT count(*) FROM {leases} WHERE priority_order >= 8 AND {key_of:priority_order} = +@.id)
+(SELECT count(*) FROM {leases} WHERE priority_order >= 8 AND {key_of:priority_order} = @.id)
+
+-- name: limit_running_of
+SELECT {key_of:priority_order}, count(*)
+FROM {leases}
+WHERE priority_order >= 8
+  AND {key_of:priority_order} IN (:ids*bigint)
+GROUP BY 1
 
 -- macro: running_of_lane
 (SELECT count(*) FROM {leases} WHERE priority_order >= 8 AND {key_of:priority_order} = {key_of_lane})
@@ -88,10 +94,10 @@ SET tat = {epoch} + :ahead::float8
 WHERE limit_id = :id::bigint
   AND tat > {epoch} + :ahead::float8
 
--- The lanes of a queue that hold ready jobs: the first job of each, how far ahead the next start on time of
--- its key is, and how many of that key run; of a key that is not written yet, the task and the name. One step
--- down the key for each lane, however many jobs it has. A lane of better priority, between :above and :top,
--- is there without the rest.
+-- The lanes of a queue that hold ready jobs: the first job of each with its task, how many of its key run, and
+-- of keys that have a row its limit and how far ahead the next start on time is; with a fairness key also the name
+-- of the limit's key. One step down the primary key for each lane, however many jobs it has. A lane of better
+-- priority, between :above and :top, is there without the rest.
 -- macro: better_lane
 SELECT (SELECT r.priority_order FROM {ready} r {by_primary}
         WHERE r.queue_id = :queue_id::bigint
@@ -122,7 +128,11 @@ firsts AS (
 
 -- macro: joined_keys
 LEFT JOIN {limit_keys} k {by_primary} ON k.id = {key_of_lane}
-LEFT JOIN {jobs} j {by_primary} ON j.id = f.job_id AND k.id IS NULL
+LEFT JOIN {jobs} j {by_primary} ON j.id = f.job_id AND (f.lane & 576460752303423488) <> 0
+
+-- macro: task_of_first
+(SELECT r.task_id FROM {ready} r {by_primary}
+ WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane AND r.job_id = f.job_id)
 
 -- macro: better_lanes
 UNION ALL
@@ -132,7 +142,7 @@ WHERE b.lane IS NOT NULL
 
 -- name: lanes
 {walked_lanes}
-SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, {running_of_lane}, j.task_id, j.limit_key
+SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, {running_of_lane}, {task_of_first}, j.limit_key
 FROM firsts f
 {joined_keys}
 {better_lanes}
@@ -167,24 +177,41 @@ VALUES (:id::bigint, :limit_id::bigint, :name::text, 0)
 ON CONFLICT DO NOTHING
 
 -- name: limit_keys_read
-SELECT k.id, k.limit_id, k.tat - {epoch}, m.spacing, m.burst, m.max_running, {running_of:k} + COALESCE(f.n, 0)
+SELECT k.id, k.limit_id, k.tat - {epoch}, m.spacing, m.burst, m.max_running
 FROM {limit_keys} k {by_primary}
 LEFT JOIN {limits} m ON m.id = k.limit_id
-LEFT JOIN ({fair_running}) f ON f.task_id = k.limit_id AND f.name = k.name
 WHERE k.id IN (:ids*bigint)
 
--- name: limit_keys_lock
-SELECT id, tat
-FROM {limit_keys} {by_primary}
+-- Who claims jobs of these keys, or changes their rows: one at a time.
+-- name: limit_locks_take
+SELECT id
+FROM {limit_locks} {by_primary}
 WHERE id IN (:ids*bigint)
 ORDER BY id
 {skip_locked}
 
--- name: limit_running
-SELECT priority_order, count(*)
+-- name: limit_locks_wait
+SELECT id
+FROM {limit_locks} {by_primary}
+ORDER BY id
+{for_update}
+
+-- Claims that have begun before read keys as they are no more.
+-- name: limit_locks_turn
+UPDATE {limit_locks}
+SET version = version + 1
+
+-- (lane, jobs, task and name of the key of one of them) of those that run.
+-- macro: running_lanes
+SELECT priority_order, count(*) AS n, {any_job} AS job_id
 FROM {leases}
 WHERE priority_order >= 8
 GROUP BY priority_order
+
+-- name: limit_running
+SELECT a.priority_order, a.n, j.task_id, j.limit_key
+FROM ({running_lanes}) a
+JOIN {jobs} j ON j.id = a.job_id
 
 -- name: limit_running_in
 SELECT count(*)
@@ -231,23 +258,31 @@ SELECT q.id
 FROM {queues} q
 WHERE (SELECT r.queue_id FROM {ready} r {by_primary} WHERE r.queue_id = q.id AND r.priority_order >= 8 LIMIT 1) IS NOT NULL
 
+-- The same of those that are ready.
 -- name: limit_waiting
-SELECT priority_order, count(*)
+SELECT a.priority_order, a.n, j.task_id, j.limit_key
 FROM
-  (SELECT priority_order FROM {ready} {by_primary}
-   WHERE queue_id = :queue_id::bigint AND priority_order >= 8
-   ORDER BY priority_order, job_id LIMIT :n::bigint) a
-GROUP BY priority_order
+  (SELECT priority_order, count(*) AS n, {any_job} AS job_id
+   FROM
+     (SELECT priority_order, job_id FROM {ready} {by_primary}
+      WHERE queue_id = :queue_id::bigint AND priority_order >= 8
+      ORDER BY priority_order, job_id LIMIT :n::bigint) b
+   GROUP BY priority_order) a
+JOIN {jobs} j ON j.id = a.job_id
 
 -- name: limit_keys_all
 SELECT id, limit_id, name, tat - {epoch}
 FROM {limit_keys}
 
+-- name: limits_named
+SELECT id, target, spacing, burst, max_running, {epoch}
+FROM {limits}
+WHERE id IN (:ids*bigint)
+
 -- name: limit_keys_named
-SELECT k.id, k.limit_id, m.target, k.name, k.tat, {epoch}, m.spacing, m.burst, m.max_running
-FROM {limit_keys} k {by_primary}
-JOIN {limits} m ON m.id = k.limit_id
-WHERE k.id IN (:ids*bigint)
+SELECT id, limit_id, tat
+FROM {limit_keys} {by_primary}
+WHERE id IN (:ids*bigint)
 
 -- name: limit_fair_running
 {fair_running}
@@ -296,7 +331,7 @@ FROM {leases}
 WHERE queue_id = :queue_id::bigint
 LIMIT :n::bigint
 
--- Keys of which nothing is known but their names: a claim that meets one writes it again.
+-- Keys of which nothing is known but their names: a claim that meets one under a rate writes it again.
 -- name: limit_keys_idle
 SELECT id
 FROM {limit_keys}

@@ -165,24 +165,18 @@ ORDER BY r.job_id
 LIMIT :n::bigint
 FOR UPDATE SKIP LOCKED
 
+-- macro: any_job
+min(job_id)
+
 -- The leases have no index by key.
 -- macro: running_by_key
 SELECT {key_of:priority_order} AS id, count(*) AS n FROM {leases} WHERE priority_order >= 8 GROUP BY 1
-
--- name: limit_keys_read
-SELECT k.id, k.limit_id, k.tat - {epoch}, m.spacing, m.burst, m.max_running,
-       COALESCE(s.n, 0) + COALESCE(f.n, 0)
-FROM {limit_keys} k {by_primary}
-LEFT JOIN {limits} m ON m.id = k.limit_id
-LEFT JOIN ({running_by_key}) s ON s.id = k.id
-LEFT JOIN ({fair_running}) f ON f.task_id = k.limit_id AND f.name = k.name
-WHERE k.id IN (:ids*bigint)
 
 -- MariaDB takes no bound for a range from an outer row: each step of a recursion would read the queue from its
 -- start. It takes one from a variable. MySQL has no such blocks outside of procedures.
 -- name: lanes
 /*!80000 {walked_lanes}
-SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, s.n, j.task_id, j.limit_key
+SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, s.n, {task_of_first}, j.limit_key
 FROM firsts f
 LEFT JOIN ({running_by_key}) s ON s.id = {key_of_lane}
 {joined_keys}
@@ -190,6 +184,7 @@ LEFT JOIN ({running_by_key}) s ON s.id = {key_of_lane}
 /*M! BEGIN NOT ATOMIC
   DECLARE at_lane BIGINT;
   DECLARE first_job BINARY(16);
+  DECLARE first_task BIGINT;
   DECLARE n INTEGER DEFAULT 0;
   DECLARE lanes LONGTEXT DEFAULT '';
   DECLARE CONTINUE HANDLER FOR NOT FOUND SET at_lane = NULL;
@@ -197,19 +192,20 @@ LEFT JOIN ({running_by_key}) s ON s.id = {key_of_lane}
   FROM {ready} r {by_primary}
   WHERE r.queue_id = :queue_id::bigint AND r.priority_order > :above::bigint AND r.priority_order < :top::bigint
   ORDER BY r.priority_order LIMIT 1;
-  IF at_lane IS NOT NULL THEN SET lanes = CONCAT(',["', at_lane, '",null]'); END IF;
+  IF at_lane IS NOT NULL THEN SET lanes = CONCAT(',["', at_lane, '",null,null]'); END IF;
   SET at_lane = :after::bigint;
   walk: WHILE n < :most::integer DO
-    SELECT r.priority_order, r.job_id INTO at_lane, first_job
+    SELECT r.priority_order, r.job_id, r.task_id INTO at_lane, first_job, first_task
     FROM {ready} r {by_primary}
     WHERE r.queue_id = :queue_id::bigint AND r.priority_order > at_lane AND r.priority_order < :until::bigint
     ORDER BY r.priority_order, r.job_id LIMIT 1;
     IF at_lane IS NULL THEN LEAVE walk; END IF;
-    SET lanes = CONCAT(lanes, ',["', at_lane, '","', HEX(first_job), '"]'), n = n + 1;
+    SET lanes = CONCAT(lanes, ',["', at_lane, '","', HEX(first_job), '","', first_task, '"]'), n = n + 1;
   END WHILE;
-  SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, s.n, j.task_id, j.limit_key
-  FROM (SELECT lane, UNHEX(job) AS job_id
-        FROM JSON_TABLE(CONCAT('[', SUBSTR(lanes, 2), ']'), '$[*]' COLUMNS (lane BIGINT PATH '$[0]', job CHAR(32) PATH '$[1]')) t) f
+  SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, s.n, f.task_id, j.limit_key
+  FROM (SELECT lane, UNHEX(job) AS job_id, task_id
+        FROM JSON_TABLE(CONCAT('[', SUBSTR(lanes, 2), ']'), '$[*]' COLUMNS (
+          lane BIGINT PATH '$[0]', job CHAR(32) PATH '$[1]', task_id BIGINT PATH '$[2]')) t) f
   LEFT JOIN ({running_by_key}) s ON s.id = {key_of_lane}
   {joined_keys};
 END */
@@ -217,13 +213,28 @@ END */
 -- The first jobs in lanes, and the first one of better priority: where lanes hold few jobs each, reading these
 -- costs a tenth of walking from lane to lane.
 -- name: lane_rows
-SELECT r.priority_order, r.job_id
+SELECT r.priority_order, r.job_id, r.task_id
 FROM {ready} r FORCE INDEX (PRIMARY)
 WHERE r.queue_id = :queue_id::bigint
   AND (r.priority_order > :above::bigint AND r.priority_order < :top::bigint
        OR r.priority_order > :after::bigint AND r.priority_order < :until::bigint)
 ORDER BY r.priority_order, r.job_id
-LIMIT :n::bigint
+LIMIT :rows::bigint
+
+-- Only the first job of each lane, by one step down the primary key for each.
+-- name: lane_firsts
+SELECT f.lane, f.job_id, r.task_id
+FROM
+  (SELECT queue_id, priority_order AS lane, MIN(job_id) AS job_id
+   FROM {ready} FORCE INDEX (PRIMARY)
+   WHERE queue_id = :queue_id::bigint
+     AND (priority_order > :above::bigint AND priority_order < :top::bigint
+          OR priority_order > :after::bigint AND priority_order < :until::bigint)
+   GROUP BY queue_id, priority_order
+   ORDER BY queue_id, priority_order
+   LIMIT :most::bigint) f
+STRAIGHT_JOIN {ready} r FORCE INDEX (PRIMARY) ON r.queue_id = f.queue_id AND r.priority_order = f.lane AND r.job_id = f.job_id
+ORDER BY f.lane
 
 -- Claims jobs of several lanes, which have been read before.
 -- name: claim_heads

@@ -26,6 +26,9 @@ logged AS (
 -- macro: epoch_of_start
 extract(epoch from {now})::float8
 
+-- macro: any_job
+(array_agg(job_id))[1]
+
 -- macro: picked_to_leases
 gone AS (
   DELETE FROM {ready} WHERE ctid = ANY(ARRAY(SELECT at FROM picked))
@@ -100,37 +103,53 @@ SELECT {held_columns}
 
 -- The same as on the other databases in half of the steps: a lane and its first job are read at once.
 -- macro: next_lane
-SELECT r.priority_order AS lane, r.job_id FROM {ready} r
+SELECT r.priority_order AS lane, r.job_id, r.task_id FROM {ready} r
 WHERE r.queue_id = :queue_id::bigint AND r.priority_order > f.lane AND r.priority_order < :until::bigint
 ORDER BY r.priority_order, r.job_id LIMIT 1
 
 -- name: lanes
-WITH RECURSIVE found (lane, job_id, n) AS (
-  SELECT s.lane, s.job_id, 1
+WITH RECURSIVE found (lane, job_id, task_id, n) AS (
+  SELECT s.lane, s.job_id, s.task_id, 1
   FROM (SELECT :after::bigint AS lane) f CROSS JOIN LATERAL ({next_lane}) s
   UNION ALL
-  SELECT s.lane, s.job_id, f.n + 1
+  SELECT s.lane, s.job_id, s.task_id, f.n + 1
   FROM found f CROSS JOIN LATERAL ({next_lane}) s
   WHERE f.n < :most::integer)
-SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, {running_of_lane}, j.task_id, j.limit_key
+SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, {running_of_lane}, f.task_id, j.limit_key
 FROM found f
 LEFT JOIN LATERAL (SELECT k.limit_id, k.tat FROM {limit_keys} k WHERE k.id = {key_of_lane} LIMIT 1) k ON true
 LEFT JOIN LATERAL (
-  SELECT j.task_id, j.limit_key FROM {jobs} j WHERE j.id = f.job_id AND k.limit_id IS NULL LIMIT 1) j ON true
+  SELECT j.limit_key FROM {jobs} j WHERE j.id = f.job_id AND (f.lane & 576460752303423488) <> 0 LIMIT 1) j ON true
 {better_lanes}
 
+-- The locks of keys (hammerflow/jobs/limit.py) are taken first, in the order of their numbers; those that another
+-- claim has are passed over. A statement sees what had committed when it began: so a lock counts only if no claim
+-- has committed under it since, which its version tells, as a locked row is read as it is now.
+-- macro: open_locks
+locked AS MATERIALIZED (
+  SELECT id, ctid AS at, version FROM {limit_locks} WHERE id = ANY(ARRAY(SELECT id FROM locks)) ORDER BY id
+  FOR UPDATE SKIP LOCKED),
+open AS MATERIALIZED (
+  SELECT l.id, l.at FROM locked l
+  CROSS JOIN LATERAL (SELECT c.version FROM {limit_locks} c WHERE c.id = l.id LIMIT 1) c
+  WHERE c.version = l.version)
+
+-- macro: key_lock
+(@.id >> 51)
+
+-- What has started is noted in the rows of keys under a rate, and in the locks.
 -- macro: noted
 noted AS (
   UPDATE {limit_keys} k
-  SET version = k.version + 1,
-      tat = CASE WHEN s.spacing IS NULL THEN k.tat ELSE greatest(k.tat, {epoch}) + s.n * s.spacing END
+  SET tat = greatest(k.tat, {epoch}) + s.n * s.spacing
   FROM started s
-  WHERE k.ctid = s.at)
+  WHERE k.ctid = s.at),
+turned AS (
+  UPDATE {limit_locks} SET version = version + 1
+  WHERE ctid = ANY(ARRAY(SELECT at FROM open WHERE EXISTS (SELECT 1 FROM picked))))
 
--- Claims from lanes, the first lanes first: of each up to its own number, and no more than its key allows.
--- The keys are locked first, in the order of their numbers; those that another claim has locked are passed
--- over. This statement sees what had committed when it began: so a key counts only if no claim of it has
--- committed since, which its version tells, as a locked row is read as it is now.
+-- Claims from lanes, the first lanes first: of each up to its own number, and no more than its key allows. A key
+-- under a rate that has no row starts nothing: there would be no place for its next start.
 -- :shared is the key of the queue's own limit, or 0. Parameters whose values would change the planner's
 -- estimates come out of a subquery: else it would plan each claim again, which costs as much as a claim.
 -- Keys are looked up by LATERAL and LIMIT, and updated by ctid: a plan from statistics that call the table
@@ -141,31 +160,30 @@ fair_running AS MATERIALIZED ({fair_running}),
 wanted AS MATERIALIZED (
   SELECT * FROM unnest((SELECT :lanes::bigint[]), (SELECT :keys::bigint[]), (SELECT :counts::bigint[]))
     WITH ORDINALITY AS w(lane, key, n, at)),
-locked AS MATERIALIZED (
-  SELECT id, ctid AS at, limit_id, name, tat, version FROM {limit_keys}
-  WHERE id = ANY((SELECT :locks::bigint[])::bigint[]) ORDER BY id
-  FOR UPDATE SKIP LOCKED),
+locks AS MATERIALIZED (SELECT unnest((SELECT :locks::bigint[])) AS id),
+{open_locks},
 free AS MATERIALIZED (
-  SELECT k.id, k.at, m.spacing, greatest(least(
+  SELECT i.id, k.at, m.spacing, greatest(least(
     CASE WHEN m.max_running IS NULL THEN 1000000
-         WHEN k.id = (SELECT shared FROM given)
+         WHEN i.id = (SELECT shared FROM given)
          THEN m.max_running - (SELECT count(*) FROM {leases} WHERE queue_id = :queue_id::bigint)
-         ELSE m.max_running - {running_of:k} - COALESCE(f.n, 0) END,
+         ELSE m.max_running - {running_of:i} - COALESCE(f.n, 0) END,
     CASE WHEN m.spacing IS NULL THEN 1000000
+         WHEN k.at IS NULL THEN 0
          ELSE floor((m.burst * m.spacing - greatest(k.tat - {epoch_of_start}, 0) + 1e-6) / m.spacing) END), 0)::bigint AS n
-  FROM locked k
-  CROSS JOIN LATERAL (SELECT c.version FROM {limit_keys} c WHERE c.id = k.id LIMIT 1) c
-  LEFT JOIN LATERAL (SELECT * FROM {limits} m WHERE m.id = k.limit_id LIMIT 1) m ON true
-  LEFT JOIN fair_running f ON f.task_id = k.limit_id AND f.name = k.name
-  WHERE c.version = k.version),
+  FROM unnest((SELECT :ids::bigint[]), (SELECT :limits::bigint[]), (SELECT :names::text[])) AS i(id, limit_id, name)
+  LEFT JOIN LATERAL (SELECT k.ctid AS at, k.tat FROM {limit_keys} k WHERE k.id = i.id LIMIT 1) k ON true
+  LEFT JOIN LATERAL (SELECT * FROM {limits} m WHERE m.id = i.limit_id LIMIT 1) m ON true
+  LEFT JOIN fair_running f ON f.task_id = i.limit_id AND f.name = i.name
+  WHERE {key_lock:i} = ANY(ARRAY(SELECT id FROM open))),
 allowed AS MATERIALIZED (
-  SELECT w.lane, f.id AS key, f.at AS key_at, f.spacing, greatest(least(w.n, f.n - COALESCE(
+  SELECT w.lane, f.id AS key, greatest(least(w.n, f.n - COALESCE(
     sum(w.n) OVER (PARTITION BY w.key ORDER BY w.at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)), 0)::bigint AS n
   FROM wanted w
-  JOIN (SELECT id, at, spacing, n FROM free UNION ALL SELECT 0, NULL, NULL, 1000000) f ON f.id = w.key
+  JOIN (SELECT id, n FROM free UNION ALL SELECT 0, 1000000) f ON f.id = w.key
   ORDER BY w.at),
 picked AS MATERIALIZED (
-  SELECT r.at, a.key, a.key_at, a.spacing FROM allowed a
+  SELECT r.at, a.key FROM allowed a
   CROSS JOIN LATERAL (
     SELECT c.ctid AS at FROM {ready} c
     WHERE c.queue_id = :queue_id::bigint AND c.priority_order = a.lane AND c.task_id = ANY(:task_ids::bigint[])
@@ -175,87 +193,71 @@ picked AS MATERIALIZED (
   LIMIT (SELECT CASE WHEN shared = 0 THEN :n::bigint
                      ELSE least(:n::bigint, COALESCE((SELECT n FROM free WHERE id = shared), 0)) END FROM given)),
 {picked_to_leases},
-started AS MATERIALIZED (
-  SELECT key_at AS at, spacing, count(*) AS n FROM picked
-  WHERE key <> 0 AND key <> (SELECT shared FROM given)
-  GROUP BY key_at, spacing
+of_key AS MATERIALIZED (
+  SELECT key, count(*) AS n FROM picked WHERE key <> (SELECT shared FROM given) GROUP BY key
   UNION ALL
-  SELECT at, spacing, (SELECT count(*) FROM picked) FROM free WHERE id = (SELECT shared FROM given)),
+  SELECT shared, (SELECT count(*) FROM picked) FROM given WHERE EXISTS (SELECT 1 FROM picked)),
+started AS MATERIALIZED (
+  SELECT f.at, f.spacing, s.n FROM of_key s JOIN free f ON f.id = s.key WHERE f.spacing IS NOT NULL),
 {noted}
 SELECT held.priority_order, {held_columns}
 {held_jobs}
 
 -- Claims from lanes that hold few jobs each, of one priority, in one statement: their jobs are read in one range,
--- and the keys are looked up and counted once. It counts before it locks, so it leaves out keys whose version is
--- another one in the locked row: another claim has committed since. A key that is not written yet is written here:
--- that this statement has done so tells that none of its jobs run but those that it has counted, as a key is not
--- dropped while jobs of it run. It claims nothing if a lane of better priority holds jobs, or one of these has a
+-- and the keys are counted once. The rows of keys under a rate are written here where they are missing: the next
+-- claim starts their jobs. It claims nothing if a lane of better priority holds jobs, or one of these has a
 -- fairness key.
 -- Nothing is joined that a plan could loop over: rows are looked up one by one, and jobs travel as arrays.
 -- name: claim_near_lanes
 WITH near AS MATERIALIZED (
-  SELECT s.lane, array_agg(s.at) AS jobs
+  SELECT s.lane, min(s.task_id) AS task_id, array_agg(s.at) AS jobs
   FROM (SELECT r.priority_order AS lane, r.ctid AS at, r.task_id FROM {ready} r
         WHERE r.queue_id = :queue_id::bigint AND r.priority_order > :after::bigint AND r.priority_order < :until::bigint
         ORDER BY r.priority_order, r.job_id LIMIT :rows::bigint) s
   WHERE s.task_id = ANY(:task_ids::bigint[]) AND s.task_id <> ALL(ARRAY({paused_tasks}))
   GROUP BY s.lane ORDER BY s.lane LIMIT :most::bigint),
 counted AS MATERIALIZED (
-  SELECT f.lane, f.jobs, c.id, k.version, COALESCE(k.limit_id, j.task_id) AS limit_id, j.limit_key, {running_of:c} AS running
+  SELECT f.lane, f.jobs, c.id, k.at AS key_at, k.tat, COALESCE(k.limit_id, f.task_id) AS limit_id, {running_of:c} AS running
   FROM near f
   CROSS JOIN LATERAL (SELECT {key_of_lane} AS id) c
-  LEFT JOIN LATERAL (SELECT k.limit_id, k.version FROM {limit_keys} k WHERE k.id = c.id LIMIT 1) k ON true
-  LEFT JOIN LATERAL (
-    SELECT j.task_id, j.limit_key FROM {ready} r JOIN {jobs} j ON j.id = r.job_id
-    WHERE r.ctid = f.jobs[1] AND k.version IS NULL LIMIT 1) j ON true
+  LEFT JOIN LATERAL (SELECT k.ctid AS at, k.limit_id, k.tat FROM {limit_keys} k WHERE k.id = c.id LIMIT 1) k ON true
   WHERE NOT {is_paused}
     AND ({better_lane}) IS NULL
     AND NOT EXISTS (SELECT 1 FROM near WHERE (lane & 576460752303423488) <> 0)),
+held_by AS MATERIALIZED (
+  SELECT m.* FROM (SELECT DISTINCT limit_id AS id FROM counted) c
+  CROSS JOIN LATERAL (SELECT m.id, m.spacing, m.burst, m.max_running FROM {limits} m WHERE m.id = c.id LIMIT 1) m),
 wanted AS MATERIALIZED (
   SELECT * FROM (
-    SELECT c.*, m.spacing, m.burst, m.places,
-           sum(m.places) OVER (ORDER BY c.lane ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-    FROM counted c
-    CROSS JOIN LATERAL (
-      SELECT m.spacing, m.burst, least(m.max_running - c.running, cardinality(c.jobs)) AS places
-      FROM {limits} m WHERE m.id = c.limit_id LIMIT 1) m
-    WHERE m.places > 0) w
-  WHERE COALESCE(w.before, 0) < :n::bigint),
+    SELECT c.*, m.spacing, m.burst, least(m.max_running - c.running, cardinality(c.jobs)) AS places,
+           sum(greatest(least(m.max_running - c.running, cardinality(c.jobs)), 0))
+             OVER (ORDER BY c.lane ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM counted c JOIN held_by m ON m.id = c.limit_id) w
+  WHERE w.places > 0 AND COALESCE(w.before, 0) < :n::bigint),
+locks AS MATERIALIZED (SELECT DISTINCT {key_lock:w} AS id FROM wanted w),
+{open_locks},
 added AS (
   INSERT INTO {limit_keys} (id, limit_id, name, tat)
-  SELECT id, limit_id, COALESCE(limit_key, ''), 0 FROM wanted WHERE version IS NULL ORDER BY id
-  ON CONFLICT DO NOTHING
-  RETURNING id),
-free AS MATERIALIZED (
-  SELECT w.lane, w.jobs, NULL::tid AS at, NULL::float8 AS spacing, w.places::integer AS n FROM wanted w
-  WHERE w.version IS NULL AND w.spacing IS NULL AND CASE WHEN w.id IN (SELECT id FROM added) THEN true END
-  UNION ALL
-  SELECT w.lane, w.jobs, k.at, w.spacing, CASE WHEN w.spacing IS NULL THEN w.places ELSE least(w.places,
-    greatest(floor((w.burst * w.spacing - greatest(k.tat - {epoch_of_start}, 0) + 1e-6) / w.spacing), 0)) END::integer
-  FROM wanted w
+  SELECT w.id, w.limit_id, COALESCE(j.limit_key, ''), 0 FROM wanted w
   CROSS JOIN LATERAL (
-    SELECT k.ctid AS at, k.tat FROM {limit_keys} k WHERE k.id = w.id AND k.version = w.version
-    LIMIT 1 FOR UPDATE SKIP LOCKED) k),
+    SELECT j.limit_key FROM {ready} r JOIN {jobs} j ON j.id = r.job_id WHERE r.ctid = w.jobs[1] LIMIT 1) j
+  WHERE w.key_at IS NULL AND w.spacing IS NOT NULL ORDER BY w.id
+  ON CONFLICT DO NOTHING),
+free AS MATERIALIZED (
+  SELECT w.jobs, w.key_at, w.spacing, CASE WHEN w.spacing IS NULL THEN w.places ELSE least(
+    w.places, greatest(floor((w.burst * w.spacing - greatest(w.tat - {epoch_of_start}, 0) + 1e-6) / w.spacing), 0)) END::integer AS n
+  FROM wanted w
+  WHERE {key_lock:w} = ANY(ARRAY(SELECT id FROM open)) AND (w.spacing IS NULL OR w.key_at IS NOT NULL)),
 chosen AS MATERIALIZED (
-  SELECT j.at, f.at AS key_at, f.spacing
-  FROM free f CROSS JOIN LATERAL unnest(f.jobs[1 : f.n]) WITH ORDINALITY AS j(at, number)
-  ORDER BY f.lane, j.number LIMIT :n::bigint),
+  SELECT j.at, f.key_at, f.spacing FROM free f CROSS JOIN LATERAL unnest(f.jobs[1 : f.n]) AS j(at) LIMIT :n::bigint),
 picked AS MATERIALIZED (
   SELECT ctid AS at FROM {ready} WHERE ctid = ANY(ARRAY(SELECT at FROM chosen)) FOR UPDATE SKIP LOCKED),
 {picked_to_leases},
 started AS MATERIALIZED (
-  SELECT key_at AS at, spacing, count(*) AS n FROM chosen WHERE key_at IS NOT NULL GROUP BY key_at, spacing),
+  SELECT key_at AS at, spacing, count(*) AS n FROM chosen WHERE spacing IS NOT NULL GROUP BY key_at, spacing),
 {noted}
 SELECT held.priority_order, {held_columns}
 {held_jobs}
-
--- A key of which jobs run stays: a claim that writes a key again takes that as a sign that none run which it has
--- not counted. The keys are locked before.
--- name: limit_keys_drop
-DELETE FROM {limit_keys} k
-WHERE id IN (:ids*bigint)
-  AND tat < {epoch}
-  AND {running_of:k} = 0
 
 -- Claims these jobs of one lane.
 -- name: claim_named

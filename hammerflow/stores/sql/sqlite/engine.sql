@@ -45,6 +45,9 @@ LIMIT :n::bigint
 ORDER BY r.job_id
 LIMIT :n::bigint
 
+-- macro: any_job
+min(job_id)
+
 -- Jobs of several lanes, which have been read before.
 -- name: claim_heads
 SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, j.priority, j.args, j.options, j.headers,
@@ -79,6 +82,31 @@ queue_id = :queue_id::bigint
   AND (priority_order, job_id) <= (:last_lane::bigint, :last::uuid)
   AND task_id IN (:task_ids*bigint)
   AND task_id NOT IN ({paused_tasks})
+
+-- The first jobs in lanes, and the first one of better priority.
+-- name: lane_rows
+SELECT * FROM (
+  SELECT priority_order, job_id, task_id FROM {ready}
+  WHERE queue_id = :queue_id::bigint AND priority_order > :above::bigint AND priority_order < :top::bigint
+  ORDER BY priority_order, job_id LIMIT 1)
+UNION ALL
+SELECT * FROM (
+  SELECT priority_order, job_id, task_id FROM {ready}
+  WHERE queue_id = :queue_id::bigint AND priority_order > :after::bigint AND priority_order < :until::bigint
+  ORDER BY priority_order, job_id LIMIT :rows::bigint)
+
+-- Only the first job of each of these lanes; next to min(), SQLite takes the other columns from the row of the minimum.
+-- name: lane_firsts
+SELECT * FROM (
+  SELECT priority_order, job_id, task_id FROM {ready}
+  WHERE queue_id = :queue_id::bigint AND priority_order > :above::bigint AND priority_order < :top::bigint
+  ORDER BY priority_order, job_id LIMIT 1)
+UNION ALL
+SELECT priority_order, min(job_id), task_id FROM (
+  SELECT priority_order, job_id, task_id FROM {ready}
+  WHERE queue_id = :queue_id::bigint AND priority_order > :after::bigint AND priority_order < :until::bigint
+  ORDER BY priority_order, job_id LIMIT :rows::bigint)
+GROUP BY priority_order
 
 -- name: lanes_between
 SELECT priority_order, job_id

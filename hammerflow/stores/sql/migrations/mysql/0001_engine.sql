@@ -44,6 +44,9 @@ CREATE TABLE IF NOT EXISTS {limits} (
   given TEXT, set_by TEXT, set_at DATETIME(6)) {table};
 CREATE TABLE IF NOT EXISTS {limit_keys} (
   id BIGINT PRIMARY KEY, limit_id BIGINT NOT NULL, name TEXT NOT NULL, tat DOUBLE NOT NULL) {table};
+CREATE TABLE IF NOT EXISTS {limit_locks} (id SMALLINT PRIMARY KEY, version BIGINT NOT NULL DEFAULT 0) {table};
+INSERT IGNORE INTO {limit_locks} (id)
+WITH RECURSIVE locks (id) AS (SELECT 0 UNION ALL SELECT id + 1 FROM locks WHERE id < 255) SELECT id FROM locks;
 CREATE TABLE IF NOT EXISTS {scheduled} (
   run_at DATETIME(6) NOT NULL, job_id BINARY(16) NOT NULL, queue_id BIGINT NOT NULL, priority_order BIGINT NOT NULL,
   task_id BIGINT NOT NULL, lease INTEGER NOT NULL, attempt INTEGER NOT NULL, why VARCHAR(16) NOT NULL,

@@ -39,9 +39,12 @@ CREATE INDEX {prefix}leases_worker ON {leases} (worker_id);
 CREATE INDEX {prefix}leases_lane ON {leases} ((priority_order & 1152921504606846975)) WHERE priority_order >= 8;
 CREATE TABLE {limits} (id bigint PRIMARY KEY, target text NOT NULL, spacing float8, burst integer, max_running integer,
   declared text, given text, set_by text, set_at timestamptz);
-CREATE TABLE {limit_keys} (id bigint PRIMARY KEY, limit_id bigint NOT NULL, name text NOT NULL, tat float8 NOT NULL,
-  version bigint NOT NULL DEFAULT 0)
+CREATE TABLE {limit_keys} (id bigint PRIMARY KEY, limit_id bigint NOT NULL, name text NOT NULL, tat float8 NOT NULL)
   WITH (fillfactor = 70);
+CREATE TABLE {limit_locks} (id smallint PRIMARY KEY, version bigint NOT NULL DEFAULT 0)
+  WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
+        autovacuum_vacuum_cost_delay = 0);
+INSERT INTO {limit_locks} (id) SELECT generate_series(0, 255);
 CREATE TABLE {scheduled} (
   run_at timestamptz NOT NULL, job_id uuid NOT NULL UNIQUE, queue_id bigint NOT NULL, task_id bigint NOT NULL,
   lease integer NOT NULL, attempt integer NOT NULL, priority_order bigint NOT NULL, why text NOT NULL,
