@@ -18,6 +18,7 @@ from hammerflow.results.result import Result
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.shape import ArgumentFault, TaskShape
+from hammerflow.tasks.stand_in import stand_in
 from hammerflow.text import either, safe_repr
 from hammerflow.workflows.positions import ParseError, read_json
 
@@ -94,7 +95,7 @@ def call_task(
 
     Raises:
         WrongArguments: they do not fit the task.
-        ConfigError: its calls have keys that only its code computes, and there is no such app.
+        ConfigError: a function of the app's computes a key of its calls, and there is no such app.
     """
     shape = task.shape
     if shape is not None:
@@ -106,15 +107,16 @@ def call_task(
             task.app.signature(task.name, args, kwargs, **options)
         )
         return result
-    if shape is None or shape.needs_code:
+    if shape is None or shape.keys is None:
         raise ConfigError(
-            f"only the code of {task.name} knows how its calls are written: start this server with "
+            f"only the code of {task.name} computes the keys of its calls: start this server with "
             "-A and the app that has it"
         )
-    shaped = {"queue": shape.queue, "priority": shape.priority, "expires": shape.expires}
-    given = {name: value for name, value in {**shaped, **options}.items() if value is not None}
+    known = {task.name: stand_in(task.name, shape, args, kwargs, backend)}
+    given = {name: value for name, value in options.items() if value is not None}
     signature: Any = Signature(task.name, tuple(args), kwargs, known_options(given, task.name))
-    found: Result[Any] = Enqueuer(backend, JobFactory({}, backend.codec), ()).enqueue(signature)
+    enqueuer = Enqueuer(backend, JobFactory(known, backend.codec), ())
+    found: Result[Any] = enqueuer.enqueue(signature)
     return found
 
 

@@ -15,13 +15,13 @@ from hammerflow.origin import runs_when_called
 from hammerflow.tasks.key_checks import check_key_function, check_key_names
 from hammerflow.text import NAME, plain_text, safe_repr, visible
 
-__all__ = ["LIMIT_KEY", "KeyRule", "check_key", "key_of_call"]
+__all__ = ["LIMIT_KEY", "KeyRule", "check_key", "key_of_call", "names_in"]
 
 #: The name of an argument, a template over the arguments of a call, or a function that takes them.
 KeyRule: TypeAlias = str | Callable[..., Any]
 
 
-def _names(template: str) -> list[str]:
+def names_in(template: str) -> list[str]:
     """The arguments that a template names: of ``{order.customer}``, ``order``."""
     found = []
     for _, field, spec, _ in string.Formatter().parse(template):
@@ -41,7 +41,7 @@ def _read(value: Any) -> KeyRule:
     if text is not None and text.isidentifier():
         text = f"{{{text}}}"
     try:
-        names = _names(text) if text is not None else []
+        names = names_in(text) if text is not None else []
     except ValueError:
         names = []
     if text is None or not names or not all(name.isidentifier() for name in names):
@@ -69,7 +69,7 @@ def check_key(fn: Callable[..., Any], option: str, rule: KeyRule) -> None:
         parameters = inspect.signature(fn).parameters
     except (TypeError, ValueError):
         return
-    check_key_names(option, rule, _names(rule), parameters)
+    check_key_names(option, rule, names_in(rule), parameters)
 
 
 def key_of_call(

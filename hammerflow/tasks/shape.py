@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,13 +13,14 @@ from hammerflow.tasks.fits import misfit
 from hammerflow.tasks.functions import signature_of
 
 if TYPE_CHECKING:
+    from hammerflow.tasks.options import TaskOptions
     from hammerflow.tasks.task import Task
 
-__all__ = ["ArgumentFault", "TaskParameter", "TaskShape"]
+__all__ = ["KINDS", "ArgumentFault", "TaskKeys", "TaskParameter", "TaskShape"]
 
-_LONGEST, _ANNOTATION = 8_000, 200
+_LONGEST, _ANNOTATION, _DEFAULT = 8_000, 200, 200
 #: How an argument is given, by the kind that the standard library names.
-_KINDS = {
+KINDS = {
     inspect.Parameter.POSITIONAL_ONLY: "position",
     inspect.Parameter.POSITIONAL_OR_KEYWORD: "any",
     inspect.Parameter.KEYWORD_ONLY: "name",
@@ -34,12 +36,57 @@ class TaskParameter(NamedTuple):
         kind: how it is given: by ``position``, by ``name``, ``any``; or that it takes all further
             ``positions`` or ``names``.
         annotation: its type as the code has it; empty without one.
+        default: its default as JSON, where the keys of calls may need it; None if that is not told.
     """
 
     name: str
     kind: str
     is_required: bool
     annotation: str = ""
+    default: str | None = None
+
+
+class TaskKeys(NamedTuple):
+    """What the keys of calls are made of, and how arguments are encoded.
+
+    Attributes:
+        unique: the fields of a ``UniqueKey`` in their order.
+        limit: as :meth:`Limit.to_plain` gives it; None if its jobs wait in no lane.
+        limit_key: a template over the arguments, as fair_by.
+    """
+
+    unique: Sequence[Any] | None = None
+    limit: Mapping[str, Any] | None = None
+    limit_key: str | None = None
+    fair_by: str | None = None
+    serializer: str | None = None
+
+    @classmethod
+    def of(cls, options: TaskOptions) -> TaskKeys | None:
+        """The keys that options declare; None if a function of the user's computes one."""
+        unique, limit = options.unique, options.limit
+        if any(map(callable, (options.limit_key, options.fair_by, unique and unique.by))):
+            return None
+        rule = (
+            None
+            if unique is None
+            else (
+                unique.by,
+                unique.for_states,
+                unique.within,
+                unique.on_conflict,
+                unique.max_wait,
+            )
+        )
+        plain = None if limit is None else limit.to_plain()
+        limit_key: Any = options.limit_key
+        fair_by: Any = options.fair_by
+        return cls(rule, plain, limit_key, fair_by, options.serializer)
+
+    @property
+    def reads_arguments(self) -> bool:
+        """Whether a key depends on the arguments of a call."""
+        return not (self.unique is None and self.limit_key is None and self.fair_by is None)
 
 
 class ArgumentFault(NamedTuple):
@@ -55,23 +102,25 @@ class TaskShape(NamedTuple):
     Attributes:
         parameters: None if its calls are not checked.
         queue: of its calls, likewise the priority and seconds after which they expire.
-        needs_code: its calls have a key or a form that only its code computes.
+        keys: None if only its code computes the keys of its calls.
     """
 
     parameters: Sequence[TaskParameter] | None
     queue: str
     priority: int
     expires: float | None
-    needs_code: bool
+    keys: TaskKeys | None
 
     @classmethod
     def of(cls, task: Task[..., Any]) -> TaskShape:
         """The shape of a registered task."""
-        options = task.defaults
-        keys = options.unique, options.limit_key, options.fair_by, options.serializer
-        found = _parameters(task.fn) if options.check_arguments else None
-        needs_code = any(key is not None for key in keys)
-        return cls(found, options.queue, options.priority, options.expires, needs_code)
+        options, keys = task.defaults, TaskKeys.of(task.defaults)
+        has_keys = keys is not None and keys.reads_arguments
+        found = _parameters(task.fn, has_keys) if options.check_arguments else None
+        # The names behind a decorator may belong to other arguments than the caller's.
+        if has_keys and (found is None or hasattr(task.fn, "__wrapped__")):
+            keys = None
+        return cls(found, options.queue, options.priority, options.expires, keys)
 
     def to_text(self) -> str | None:
         """JSON for the database; None if it is too long."""
@@ -81,9 +130,10 @@ class TaskShape(NamedTuple):
     @classmethod
     def from_text(cls, text: str) -> TaskShape:
         """The inverse of :meth:`to_text`."""
-        parameters, *rest = json.loads(text)
+        parameters, queue, priority, expires, keys = json.loads(text)
         known = parameters and [TaskParameter(*one) for one in parameters]
-        return cls(known, *rest)
+        told = None if keys is None else TaskKeys(*keys)
+        return cls(known, queue, priority, expires, told)
 
     def faults(self, positional: int, named: Collection[str]) -> list[ArgumentFault]:
         """What is wrong with the arguments of a call; empty if they fit.
@@ -143,12 +193,16 @@ def _unknown(name: str, known: Collection[str]) -> ArgumentFault:
     return ArgumentFault(name, f"is unknown: {hint}")
 
 
-def _parameters(fn: Any) -> list[TaskParameter] | None:
+def _parameters(fn: Any, with_defaults: bool) -> list[TaskParameter] | None:
     try:
         found = signature_of(fn).parameters.values()
         return [
-            TaskParameter(p.name, _KINDS[p.kind], _is_required(p), _annotation(p)) for p in found
-        ]
+            TaskParameter(
+                p.name, KINDS[p.kind], _is_required(p), _annotation(p),
+                _default(p.default) if with_defaults else None,
+            )
+            for p in found
+        ]  # fmt: skip
     except Exception:  # noqa: BLE001 - a border: what a decorator's own object raises
         return None
 
@@ -156,6 +210,14 @@ def _parameters(fn: Any) -> list[TaskParameter] | None:
 def _is_required(parameter: inspect.Parameter) -> bool:
     is_rest = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     return parameter.default is parameter.empty and not is_rest
+
+
+def _default(value: Any) -> str | None:
+    is_plain = value is None or type(value) in (bool, int, str)
+    if not (is_plain or (type(value) is float and math.isfinite(value))):
+        return None
+    text = json.dumps(value)
+    return text if len(text) <= _DEFAULT else None
 
 
 def _annotation(parameter: inspect.Parameter) -> str:

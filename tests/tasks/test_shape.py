@@ -11,7 +11,7 @@ import pytest
 
 from hammerflow import Hammerflow, UniqueKey
 from hammerflow.tasks.functions import arguments_check
-from hammerflow.tasks.shape import ArgumentFault, TaskShape
+from hammerflow.tasks.shape import ArgumentFault, TaskKeys, TaskShape
 
 
 def plain(a: int, b: str = "x") -> None: ...
@@ -66,11 +66,14 @@ def test_each_argument_has_its_fault() -> None:
 
 def test_what_the_options_say_is_told() -> None:
     shape = _shape(plain, queue="mail", priority=4, expires=60)
-    assert shape[1:] == ("mail", 4, 60, False)
+    assert shape[1:] == ("mail", 4, 60, TaskKeys())
     assert [parameter[1:] for parameter in shape.parameters or ()] == [
-        ("any", True, "int"), ("any", False, "str"),
+        ("any", True, "int", None), ("any", False, "str", None),
     ]  # fmt: skip
-    assert _shape(plain, unique=UniqueKey(by=("args",))).needs_code
+    keyed = _shape(plain, unique=UniqueKey(by=("args",)))
+    assert [parameter.default for parameter in keyed.parameters or ()] == [None, '"x"']
+    assert keyed.keys is not None
+    assert keyed.keys.unique == [["args"], "until_done", None, "reject", None]
     assert _shape(plain, check_arguments=False).faults(9, []) == []
 
 

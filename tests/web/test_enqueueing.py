@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 
 from hammerflow import Hammerflow, UniqueKey
 from hammerflow.cli.session import SessionBackend
+from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.tasks.shape import TaskShape
+from hammerflow.tasks.stand_in import stand_in
 from hammerflow.testing import drain
 from hammerflow.web.access import Principal, Role
 from tests.web.conftest import TOKEN, api, served
@@ -85,7 +88,7 @@ def test_without_a_worker_only_the_code_tells(
 def test_the_last_worker_s_word_counts(shop: Hammerflow, no_code: httpx.Client) -> None:
     _worker(shop, 7, "shop.resize")
 
-    @shop.task(name="shop.unique", unique=UniqueKey(by=("args",)), queue="other")
+    @shop.task(name="shop.unique", unique=UniqueKey(by=lambda image: image), queue="other")
     def unique(image: int) -> None: ...
 
     newer = TaskShape.of(shop.tasks["shop.album"]).to_text() or ""
@@ -94,7 +97,84 @@ def test_the_last_worker_s_word_counts(shop: Hammerflow, no_code: httpx.Client) 
     assert wrong.json()["errors"][0] == {"argument": "count", "detail": "is missing"}
     keyed = no_code.post("/api/jobs", json={"task": "shop.unique", "args": [1]})
     assert keyed.status_code == 422
-    assert "start this server with -A" in keyed.json()["detail"]
+    assert keyed.json()["detail"] == (
+        "only the code of shop.unique computes the keys of its calls: start this server with -A "
+        "and the app that has it"
+    )
+
+
+def _pay(customer: int, card: str = "none", *, tags: Any = (), **more: Any) -> None: ...
+
+
+#: What keys a task has; calls come with the same ones, whoever writes them.
+KEYS: list[dict[str, Any]] = [
+    {},
+    {"unique": UniqueKey()},
+    {"unique": UniqueKey(by=("customer", "card"), within=60, for_states="until_started")},
+    {"unique": UniqueKey(by="customer", on_conflict="debounce", within=9, max_wait=5)},
+    {"unique": UniqueKey(by="card", on_conflict="throttle", within=60)},
+    {"rate_limit": "9/m burst 3"},
+    {"rate_limit": "9/m", "limit_key": "customer"},
+    {"max_concurrency": 2, "limit_key": "{customer}-{card}", "fair_by": "customer"},
+    {"fair_by": "{customer:04d}"},
+    {"serializer": "json", "unique": UniqueKey(), "queue": "mail", "priority": 4, "expires": 60},
+]
+CALLS: list[tuple[list[Any], dict[str, Any]]] = [
+    ([7], {}), ([], {"customer": 7}), ([7, "c"], {}), ([7], {"card": "none", "tags": [1]}),
+    ([7], {"tags": (), "extra": {"b": 1, "a": [2]}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", KEYS, ids=lambda options: "-".join(options) or "plain")
+def test_a_worker_tells_how_the_keys_of_calls_are_made(
+    shop: Hammerflow, options: dict[str, Any]
+) -> None:
+    pay = shop.task(name="shop.pay", **options)(_pay)
+    shape = TaskShape.from_text(TaskShape.of(pay).to_text() or "")
+    code, none = JobFactory(shop.tasks, shop.codec), {"id": b"", "eta": None}
+    for args, given in CALLS:
+        kwargs = {"tags": (), **given}
+        task = stand_in("shop.pay", shape, args, kwargs, shop)
+        told = JobFactory({"shop.pay": task}, shop.codec)
+        signature = shop.signature("shop.pay", args, kwargs)
+        rows = [each.from_signature(signature)._replace(**none) for each in (code, told)]
+        assert rows[0] == rows[1]
+
+
+def test_a_default_that_is_not_told_must_be_given(shop: Hammerflow, no_code: httpx.Client) -> None:
+    @shop.task(name="shop.pay", unique=UniqueKey(by="tags"))
+    def pay(customer: int, tags: Any = frozenset(), more: Any = frozenset()) -> None: ...
+
+    _worker(shop, 7, "shop.pay")
+    refused = no_code.post("/api/jobs", json={"task": "shop.pay", "args": [1]})
+    assert refused.status_code == 422
+    assert "the argument tags, whose default only its code knows" in refused.json()["detail"]
+    call = {"task": "shop.pay", "args": [1, "a"]}
+    assert no_code.post("/api/jobs", json=call).status_code == 201
+    assert no_code.post("/api/jobs", json=call).status_code == 409
+
+
+@pytest.mark.parametrize("options", [
+    {"unique": UniqueKey(by=lambda image: image)},
+    {"rate_limit": "9/m", "limit_key": lambda image: image},
+    {"fair_by": lambda image: image},
+    {"unique": UniqueKey(), "check_arguments": False},
+])  # fmt: skip
+def test_a_key_that_only_code_computes_is_not_told(
+    shop: Hammerflow, options: dict[str, Any]
+) -> None:
+    @shop.task(name="shop.keyed", **options)
+    def keyed(image: int) -> None: ...
+
+    assert TaskShape.of(keyed).keys is None
+
+
+def test_names_behind_a_decorator_make_no_keys(shop: Hammerflow) -> None:
+    @shop.task(name="shop.keyed", unique=UniqueKey())
+    @functools.wraps(_pay)
+    def keyed(*args: Any, **kwargs: Any) -> None: ...
+
+    assert TaskShape.of(keyed).keys is None
 
 
 def test_a_worker_that_is_silent_tells_nothing(shop: Hammerflow) -> None:
