@@ -32,7 +32,7 @@ _HARMLESS = ("queues", "tasks", "pauses", "retention", "relay")
 #: Columns that a database fills itself.
 _OWN: Mapping[str, frozenset[str]] = {
     "pauses": frozenset({"version", "live"}), "outbox": frozenset({"seq"}),
-    "jobs": frozenset({"correlation"}),
+    "jobs": frozenset({"correlation"}), "workflows": frozenset({"trace", "correlation"}),
 }  # fmt: skip
 #: The order of the rows, where it matters.
 _ORDERS = {"outbox": "ORDER BY seq"}

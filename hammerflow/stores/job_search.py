@@ -16,6 +16,7 @@ _WORKFLOWS = 1_000
 #: Characters of a correlation id that are indexed.
 _INDEXED = 200
 _LAST = "\U0010ffff"
+_STATEMENTS = {"trace_id": "workflows_traced", "correlation_id": "workflows_correlated"}
 
 
 class JobSearch:
@@ -34,8 +35,7 @@ class JobSearch:
 
     def correlated(self, correlation_id: str, *, before: bytes, limit: int) -> Sequence[bytes]:
         """Ids of jobs whose headers may have this ``correlation_id``, newest first."""
-        value = json.dumps(correlation_id)[1:-1].partition('"')[0][:_INDEXED]
-        values = {"value": value, "end": value + _LAST, "before": before, "n": limit}
+        values = {**_beginning(correlation_id), "before": before, "n": limit}
         return self._database.column("ids_correlated", **values)
 
     def members(self, option: str, value: str, *, before: bytes, limit: int) -> Sequence[bytes]:
@@ -44,13 +44,19 @@ class JobSearch:
         Args:
             option: ``trace_id`` or ``correlation_id``.
         """
-        text = f'"{option}":{json.dumps(value)}'
-        workflows = self._database.column("workflows_given", text=text, n=_WORKFLOWS)
+        text, name = f'"{option}":{json.dumps(value)}', _STATEMENTS[option]
+        workflows = self._database.column(name, **_beginning(value), text=text, n=_WORKFLOWS)
         found: set[bytes] = set()
         for workflow_id in workflows:
             values = {"id": workflow_id, "before": before, "n": limit}
             found.update(self._database.column("nodes_before", **values))
         return newest(found, limit)
+
+
+def _beginning(value: str) -> dict[str, str]:
+    """A value as the indexes have it: its JSON up to a quotation mark, cut."""
+    text = json.dumps(value)[1:-1].partition('"')[0][:_INDEXED]
+    return {"value": text, "end": text + _LAST}
 
 
 def newest(ids: Iterable[bytes], limit: int) -> Sequence[bytes]:

@@ -10,6 +10,7 @@ from hammerflow.admin.job_filter import JobFilter, filter_page
 from hammerflow.canvas.options import to_json
 from hammerflow.codec.codec import Codec
 from tests.stores.kit import Desk
+from tests.stores.workflow_kit import Sketch
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -56,3 +57,27 @@ def test_an_id_that_a_user_gave_is_found_as_it_is(desk: Desk, given: str) -> Non
     assert find(desk, trace_id=given) == [traced.id]
     assert find(desk, correlation_id=given) == [correlated.id]
     assert find(desk, correlation_id="nobody") == []
+
+
+@pytest.mark.parametrize("option", ["trace_id", "correlation_id"])
+@pytest.mark.parametrize("given", ["order-7", 'a"b', "größe", "x" * 1_000, "\U0001f600"])
+def test_what_a_workflow_was_given_finds_its_jobs(desk: Desk, option: str, given: str) -> None:
+    def flow(**options: Any) -> bytes:
+        sketch = Sketch()
+        job = sketch.job()
+        rows = sketch.rows_of()
+        rows.workflows[0] = rows.workflows[0]._replace(options=to_json(options))
+        sketch.put(desk)
+        return job.id
+
+    other = "trace_id" if option == "correlation_id" else "correlation_id"
+    wanted = flow(description=f'"{option}":"no"', **{option: given, "metadata": {"a": 1}})
+    flow(**{option: f"{given}x"})
+    flow(**{option: given[:-1] + "~"})
+    flow(**{other: given, "metadata": {"note": given}})
+    flow()
+    members, page = desk.store.search.members, {"before": b"\xff" * 16, "limit": 10}
+    assert members(option, given, **page) == [wanted]
+    assert members(option, "nobody", **page) == []
+    if option == "correlation_id":  # jobs carry the id of their trace themselves
+        assert find(desk, correlation_id=given, queue="q", task="t") == [wanted]

@@ -177,13 +177,22 @@ WHERE id < :before::uuid
 ORDER BY id DESC
 LIMIT :n::bigint
 
--- Workflows that may have been given a trace or correlation id.
--- name: workflows_given
+-- Workflows that may have been given a trace or correlation id: of those with the beginning of it, as the index
+-- has it, those that hold all of it.
+-- macro: workflows_with
+WITH found AS {materialized} (
+  SELECT id, options FROM {workflows} {by_workflow_@} WHERE {is_workflow_@})
 SELECT id
-FROM {workflows} {by_primary}
+FROM found
 WHERE {position:options} > 0
 ORDER BY id DESC
 LIMIT :n::bigint
+
+-- name: workflows_traced
+{workflows_with:trace}
+
+-- name: workflows_correlated
+{workflows_with:correlation}
 
 -- name: nodes_before
 SELECT job_id

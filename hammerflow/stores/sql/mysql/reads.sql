@@ -14,6 +14,18 @@ FORCE INDEX ({prefix}jobs_correlation)
 -- macro: is_correlated
 correlation = :value::text
 
+-- macro: by_workflow_trace
+FORCE INDEX ({prefix}workflows_trace)
+
+-- macro: is_workflow_trace
+trace = :value::text
+
+-- macro: by_workflow_correlation
+FORCE INDEX ({prefix}workflows_correlation)
+
+-- macro: is_workflow_correlation
+correlation = :value::text
+
 -- macro: position
 instr(@, :text::text)
 

@@ -14,6 +14,18 @@ trace IS NOT NULL AND substr(trace, 4, 32) IN (:keys*text)
 strpos(headers, '"correlation_id":') > 0
   AND left(substring(headers from '"correlation_id":"([^"]*)'), 200) = :value::text
 
+-- macro: by_workflow_trace
+
+-- macro: is_workflow_trace
+strpos(options, '"trace_id":"') > 0
+  AND left(substring(options from '"trace_id":"([^"]*)'), 200) = :value::text
+
+-- macro: by_workflow_correlation
+
+-- macro: is_workflow_correlation
+strpos(options, '"correlation_id":"') > 0
+  AND left(substring(options from '"correlation_id":"([^"]*)'), 200) = :value::text
+
 -- macro: position
 strpos(@, :text::text)
 

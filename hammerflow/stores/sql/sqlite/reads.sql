@@ -16,6 +16,22 @@ instr(headers, '"correlation_id":') > 0
   AND substr(headers, instr(headers, '"correlation_id":') + 18, 200) >= :value::text
   AND substr(headers, instr(headers, '"correlation_id":') + 18, 200) < :end::text
 
+-- macro: by_workflow_trace
+INDEXED BY {prefix}workflows_trace
+
+-- macro: is_workflow_trace
+instr(options, '"trace_id":"') > 0
+  AND substr(options, instr(options, '"trace_id":"') + 12, 200) >= :value::text
+  AND substr(options, instr(options, '"trace_id":"') + 12, 200) < :end::text
+
+-- macro: by_workflow_correlation
+INDEXED BY {prefix}workflows_correlation
+
+-- macro: is_workflow_correlation
+instr(options, '"correlation_id":"') > 0
+  AND substr(options, instr(options, '"correlation_id":"') + 18, 200) >= :value::text
+  AND substr(options, instr(options, '"correlation_id":"') + 18, 200) < :end::text
+
 -- macro: position
 instr(@, :text::text)
 

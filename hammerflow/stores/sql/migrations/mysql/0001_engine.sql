@@ -86,7 +86,13 @@ CREATE TABLE IF NOT EXISTS {workflows} (
   ended_at DATETIME(6), deadline_at DATETIME(6), check_at DATETIME(6), check_every DOUBLE,
   failures INTEGER NOT NULL, status SMALLINT NOT NULL, policy SMALLINT NOT NULL, collects SMALLINT NOT NULL,
   flags SMALLINT NOT NULL, kind VARCHAR(16) NOT NULL, name TEXT NOT NULL, options LONGTEXT, reason TEXT,
-  health TEXT, KEY {prefix}workflows_parent (parent_id), KEY {prefix}workflows_deadline (deadline_at),
+  health TEXT,
+  trace VARCHAR(200) AS (IF(instr(options,'"trace_id":"') > 0,left(substring_index(
+    substring(options,instr(options,'"trace_id":"') + 12),'"',1),200),NULL)) STORED,
+  correlation VARCHAR(200) AS (IF(instr(options,'"correlation_id":"') > 0,left(substring_index(
+    substring(options,instr(options,'"correlation_id":"') + 18),'"',1),200),NULL)) STORED,
+  INDEX {prefix}workflows_trace (trace), INDEX {prefix}workflows_correlation (correlation),
+  KEY {prefix}workflows_parent (parent_id), KEY {prefix}workflows_deadline (deadline_at),
   KEY {prefix}workflows_check (check_at), KEY {prefix}workflows_ended (ended_at)) {table};
 CREATE TABLE IF NOT EXISTS {nodes} (
   workflow_id BINARY(16) NOT NULL, job_id BINARY(16) NOT NULL, position INTEGER, name TEXT,

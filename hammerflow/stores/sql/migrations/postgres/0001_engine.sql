@@ -95,6 +95,10 @@ CREATE INDEX {prefix}workflows_parent ON {workflows} (parent_id) WHERE parent_id
 CREATE INDEX {prefix}workflows_deadline ON {workflows} (deadline_at) WHERE deadline_at IS NOT NULL;
 CREATE INDEX {prefix}workflows_check ON {workflows} (check_at) WHERE check_at IS NOT NULL;
 CREATE INDEX {prefix}workflows_ended ON {workflows} (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX {prefix}workflows_trace ON {workflows} (left(substring(options from '"trace_id":"([^"]*)'), 200))
+  WHERE strpos(options, '"trace_id":"') > 0;
+CREATE INDEX {prefix}workflows_correlation ON {workflows} (left(substring(options from '"correlation_id":"([^"]*)'), 200))
+  WHERE strpos(options, '"correlation_id":"') > 0;
 CREATE TABLE {nodes} (workflow_id uuid NOT NULL, job_id uuid NOT NULL, position integer, name text,
   PRIMARY KEY (workflow_id, job_id));
 -- Counters that belong to no job: of the end of a workflow, and of a spawner whose dependents wait for its children.

@@ -92,6 +92,10 @@ CREATE INDEX IF NOT EXISTS {prefix}workflows_parent ON {workflows} (parent_id) W
 CREATE INDEX IF NOT EXISTS {prefix}workflows_deadline ON {workflows} (deadline_at) WHERE deadline_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {prefix}workflows_check ON {workflows} (check_at) WHERE check_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {prefix}workflows_ended ON {workflows} (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS {prefix}workflows_trace ON {workflows} (substr(options, instr(options, '"trace_id":"') + 12, 200))
+  WHERE instr(options, '"trace_id":"') > 0;
+CREATE INDEX IF NOT EXISTS {prefix}workflows_correlation ON {workflows} (substr(options, instr(options, '"correlation_id":"') + 18, 200))
+  WHERE instr(options, '"correlation_id":"') > 0;
 CREATE TABLE IF NOT EXISTS {nodes} (
   workflow_id BLOB NOT NULL, job_id BLOB NOT NULL, position INTEGER, name TEXT,
   PRIMARY KEY (workflow_id, job_id)) WITHOUT ROWID;
