@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import zlib
@@ -85,6 +86,7 @@ class LineBuffer:
         self._tail: deque[KeptLine] = deque()
         self._most_head, self._most_tail = (most + 3) // 4, most - (most + 3) // 4
         self._head_room, self._tail_room = size // 4, size - size // 4
+        self._room = size
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -112,6 +114,17 @@ class LineBuffer:
             lines.append(last._replace(text=last.text + text))
             if lines is self._tail:
                 self._tail_room -= len(text)
+
+    @property
+    def size(self) -> int:
+        """Bytes that its lines take."""
+        return self._room - self._head_room - self._tail_room
+
+    def copy(self) -> LineBuffer:
+        """The same lines, to which nothing is added."""
+        found = copy.copy(self)
+        found._head, found._tail = [*self._head], deque(self._tail)
+        return found
 
     def packed(self) -> bytes:
         """All of it for a row."""

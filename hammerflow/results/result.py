@@ -70,9 +70,10 @@ class Result(Generic[R]):
         return job
 
     def logs(self, attempt: int | None = None) -> list[AttemptLog]:
-        """The lines that the job has logged, by attempt, if its task keeps them (``keep_logs``).
+        """The lines that the job has logged and printed, by attempt, if its task keeps them
+        (``keep_logs``).
 
-        An attempt that is running has none yet.
+        A running attempt has those that are older than a second or so.
 
         Args:
             attempt: only attempts with this number, from 1.

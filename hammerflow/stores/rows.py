@@ -134,6 +134,11 @@ class JobLogRow(NamedTuple):
         """The row of an attempt."""
         return cls(job_id, lease, attempt, len(buffer), buffer.dropped, buffer.packed())
 
+    @classmethod
+    def nothing(cls, job_id: bytes, lease: int, attempt: int) -> JobLogRow:
+        """No row: a settle removes what was written while the attempt ran."""
+        return cls(job_id, lease, attempt, 0, 0, b"")
+
 
 class ReplayRow(NamedTuple):
     """A row of ``replays``: a job that a person has put back to ready, and how it had ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,10 @@ import pytest
 from hammerflow import Hammerflow, JobState
 from hammerflow.admin.jobs import JobValues, job_json, worker_of
 from hammerflow.cli.job_view import job_facts
+from hammerflow.jobs.log_lines import KeptLine, LineBuffer
 from hammerflow.jobs.outcome import Completed, Failed, Failure, Parked
-from tests.cli.conftest import WORKER, Run, claim, settle
+from hammerflow.stores.rows import JobLogRow
+from tests.cli.conftest import HAMMERFLOW, WORKER, Run, claim, environment, settle
 
 FAILURE = Failure("failed", "builtins.ValueError", "no such image", "Traceback: line 1\nline 2")
 
@@ -322,3 +325,32 @@ def test_a_value_whose_repr_fails_is_shown_by_its_class(
 
     assert "call      (‹Order: repr failed›)" in shown.out
     assert found.json["args"] == [{"$object": ["Order", {"id": 7}]}]
+
+
+def test_lines_are_followed_until_the_job_ends(run: Run, shop: Hammerflow) -> None:
+    result = shop.tasks["shop.resize"].delay(1)
+    (job,) = claim(shop)
+    buffer = LineBuffer(4)
+
+    def row(*texts: str) -> JobLogRow:
+        for text in texts:
+            buffer.add(KeptLine.of(1_700_000_000.0, 20, "stdout", text))
+        return JobLogRow.of(job.id, job.lease, job.attempt, buffer)
+
+    shop.store.job_logs.write_running(WORKER, [row("one", "two")], patience=1.0)
+    command = [*HAMMERFLOW, "-A", "shop:app", "job", "logs", str(result.id), "--follow", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        assert process.stdout is not None
+        first = [json.loads(process.stdout.readline()) for _ in range(2)]
+        logs = [row("three", "four", "five")]
+        shop.store.jobs.settle(WORKER, [(job, Completed(None))], logs=logs)
+        rest = [json.loads(line) for line in process.stdout]
+    assert process.returncode == 0
+    assert [line["message"] for line in (*first, *rest)] == ["one", "two", "three", "four", "five"]
+    assert first[0] == {
+        "attempt": 1, "at": "2023-11-14T22:13:20.000+00:00", "level": "info", "logger": "stdout",
+        "message": "one",
+    }  # fmt: skip
+    shown = run("job", "logs", result.id, "--follow").out.splitlines()
+    assert shown[0] == "attempt 1" and "INFO stdout one" in shown[1]
+    assert "1 line dropped" in run("job", "logs", result.id).out

@@ -49,6 +49,7 @@ BOUNDS = {
     ("spawn", "monitor"): ("--count", "1"),
     ("monitor",): ("--count", "1"),
     ("event", "tail"): ("--count", "1", "--interval", "0.1"),
+    ("job", "logs"): ("--count", "1"),
     ("relay",): ("--for", "0"),
     ("web",): ("--for", "0", "--port", "0"),
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hammerflow.admin.log_follow import LogFollower
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.log_lines import KeptLine, LineBuffer
 from hammerflow.jobs.outcome import Completed, Outcome, Released, Retrying, Snoozed
@@ -33,6 +34,11 @@ def read(desk: Desk, job: Claimed, attempt: int | None = None) -> list[tuple[int
     """(attempt, texts) of what is kept of a job."""
     found = desk.store.job_logs.get(job.id, attempt)
     return [(one.attempt, [line.message for line in one.lines]) for one in found]
+
+
+def written(desk: Desk, *rows: JobLogRow, worker: int = 1) -> set[bytes]:
+    """Ids of the jobs whose lines were written while they run."""
+    return desk.store.job_logs.write_running(worker, rows, patience=1.0)
 
 
 def test_each_attempt_has_its_log(desk: Desk) -> None:
@@ -99,7 +105,7 @@ def test_who_logs_nothing_pays_nothing_and_a_batch_of_logs_is_one_statement(
     counts.clear()
     rows = [log(job, "one") for job in jobs[20:]]
     desk.store.jobs.settle(1, [(job, failed()) for job in jobs[20:]], logs=rows)
-    assert counts - quiet == {"job_logs_insert": 1} and "job_logs_insert" not in quiet
+    assert counts - quiet == {"job_logs_put": 1} and "job_logs_put" not in quiet
     assert not quiet - counts
 
 
@@ -112,3 +118,65 @@ def test_a_row_that_something_else_has_written_is_left_out(
     desk.store.jobs.settle(1, [(job, DONE)], logs=[log(job, "bad")._replace(data=b"{}")])
     assert read(desk, job) == [(1, ["good"])]
     assert "left out a log of job" in caplog.text
+
+
+def test_what_a_running_attempt_has_logged_is_replaced_by_its_end(desk: Desk) -> None:
+    kept, dropped, lost, waits = desk.run(*(desk.job() for _ in range(4)))
+    jobs = (kept, dropped, lost)
+    for text in ("first", "second"):
+        rows = [log(job, text) for job in jobs]
+        assert written(desk, *rows) == {job.id for job in jobs}
+    assert [read(desk, job) for job in (*jobs, waits)] == [[(1, ["second"])]] * 3 + [[]]
+
+    nothing = JobLogRow.nothing(dropped.id, dropped.lease, dropped.attempt)
+    ends = [(kept, DONE), (dropped, DONE), (lost, Released()), (waits, DONE)]
+    desk.store.jobs.settle(1, ends, logs=[log(kept, "all"), nothing])
+    found = [read(desk, job) for job in (*jobs, waits)]
+    assert found == [[(1, ["all"])], [], [(1, ["second"])], []]
+
+
+def test_only_who_holds_the_lease_writes_the_lines_of_a_running_attempt(desk: Desk) -> None:
+    ended, taken_over = desk.run(desk.job(), desk.job())
+    desk.store.jobs.settle(1, [(ended, DONE)], logs=[log(ended, "end")])
+    desk.settle((taken_over, Released()))
+    (again,) = desk.claim(worker=2)
+    rows = log(ended, "late"), log(taken_over, "zombie")
+    assert written(desk, *rows) == set()
+    assert written(desk, log(again, "other"), worker=1) == set()
+    desk.settle((again, Released()), worker=2)
+    (mine,) = desk.claim()
+    assert written(desk, log(taken_over, "old lease")) == set()
+    assert written(desk, log(mine, "mine")) == {mine.id}
+    assert read(desk, ended) == [(1, ["end"])]
+    assert [texts for _, texts in read(desk, mine)] == [["mine"]]
+
+
+def test_an_end_under_way_writes_the_last_lines(desk: Desk) -> None:
+    if desk.store.database.dialect.one_writer:
+        pytest.skip("transactions of SQLite come one after another")
+    (job,) = desk.run(desk.job())
+    with desk.store.transaction() as tx:
+        desk.store.jobs.settle(1, [(job, DONE)], tx, logs=[log(job, "all")])
+        assert written(desk, log(job, "some")) == set()
+    assert read(desk, job) == [(1, ["all"])]
+
+
+def test_a_follower_reads_each_line_once(desk: Desk) -> None:
+    (job,) = desk.run(desk.job())
+    follower, buffer = LogFollower(desk.store, job.id), LineBuffer(8)
+    told: list[tuple[bool, int, list[str]]] = []
+    for count in (1, 1, 4, 10, 0, 30):
+        for _ in range(count):
+            number = len(buffer) + buffer.dropped
+            buffer.add(KeptLine.of(1_700_000_000.0, logging.INFO, "shop", str(number)))
+        written(desk, JobLogRow.of(job.id, job.lease, job.attempt, buffer))
+        told += [
+            (new.is_first, new.missed, [line.message for line in new.lines])
+            for new in follower.read()
+        ]
+    assert told == [
+        (True, 0, ["0"]), (False, 0, ["1"]), (False, 0, ["2", "3", "4", "5"]),
+        (False, 4, ["10", "11", "12", "13", "14", "15"]),
+        (False, 24, ["40", "41", "42", "43", "44", "45"]),
+    ]  # fmt: skip
+    assert [*LogFollower(desk.store, job.id, 2).read()] == []

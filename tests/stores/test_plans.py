@@ -61,6 +61,8 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "strays_next": {**PLACE, "bound": key("r", 9), "window": 20},
     "job_age": {"id": some("d")[3]},
     "ids_correlated": {"value": "c7", "end": "c7z", "before": b"\xff" * 16, "n": 10},
+    "workflows_traced": {"value": "c7", "end": "c7z", "text": "c7", "n": 10},
+    "workflows_correlated": {"value": "c7", "end": "c7z", "text": "c7", "n": 10},
     "ids_traced": {
         "keys": ["a" * 32], "trace": "a" * 32, "traceparent": f"00-{'a' * 32}-%",
         "before": b"\xff" * 16, "n": 10,
@@ -126,6 +128,8 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "leases_cancel": {"id": some("l")[3], "reason": "x"},
     "lease_cancels": {"worker_id": 9},
     "leases_wait": {"worker_id": 9, "ids": some("l")},
+    "leases_logging": {"worker_id": 9, "ids": some("l")},
+    "job_logs_drop": {"lease": 1, "ids": some("l")},
     "leases_held": {"worker_id": 9, "ids": some("l")},
     "drop_scheduled": {"id": some("s")[3]},
     "job_result": {"id": some("d")[3]},
@@ -369,7 +373,7 @@ def run(tx: Tx, name: str, values: dict[str, Any]) -> None:
 CHANGES = (
     "waiting_count", "waiting_recount", "waiting_delete", "leases_de", "leases_c", "leases_t",
     "drop_", "unique_rel", "scheduled_d", "barriers_c", "barriers_d", "worker_b",
-    "ready_delete_through", "remove_", "expires_again",
+    "ready_delete_through", "remove_", "expires_again", "job_logs_d",
 )  # fmt: skip
 
 

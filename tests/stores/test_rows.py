@@ -37,7 +37,7 @@ INSERTS: dict[str, Any] = {
     "waiting_insert": rows.WaitingRow,
     "done_insert_unstarted": rows.UnstartedRow,
     "errors_insert": rows.ErrorRow,
-    "job_logs_insert": rows.JobLogRow,
+    "job_logs_put": rows.JobLogRow,
     "barriers_insert": rows.BarrierRow,
     "replays_insert": rows.ReplayRow,
 }

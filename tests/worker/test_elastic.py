@@ -202,7 +202,7 @@ def _sized_by_hand(mebibytes: int) -> tuple[threading.RLock, PoolSize]:
     options = WorkerOptions(app="a:b", children=2)
     pool = Pool(
         options, log_level=logging.INFO, deliver=lambda *_: None, keep_logs=lambda _: None,
-        on_progress=lambda *_: None, on_fork_server_lost=lambda _: None,
+        on_progress=lambda *_: None, on_lines=lambda: None, on_fork_server_lost=lambda _: None,
     )  # fmt: skip
     pool.serial.wanted = 2
     available = float(mebibytes << 20)

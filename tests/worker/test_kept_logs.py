@@ -14,6 +14,7 @@ import pytest
 from hammerflow import Hammerflow, Result
 from hammerflow.jobs.log_lines import AttemptLog
 from hammerflow.testing import drain
+from tests.support.waiting import until
 
 _ROOT = Path(__file__).parents[2]
 _CODE = """
@@ -105,9 +106,56 @@ def hooked():
     log.info("spawning")
     yield talks.s(1)
 
+@keep
+def prints():
+    print("one", 2, end="")
+    print(" three")
+    print()
+    print("a\\nb", file=sys.stderr)
+    sys.stdout.buffer.write(b"raw \\xff\\n")
+    threads = [threading.Thread(target=print, args=[f"thread {n}"]) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if (pid := os.fork()) == 0:
+        print("of a fork", flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    sys.stdout.close()
+    print("the end", end="", file=sys.stderr)
+
+@keep
+async def prints_async(name):
+    print(name, 0)
+    await asyncio.sleep(0.001)
+    print(name, 1)
+    await asyncio.to_thread(print, name, 2)
+
+@app.task(keep_logs="on_failure", in_transaction=True)
+def well():
+    print("it went well")
+
+@app.task(keep_logs="on_failure", max_attempts=1)
+def badly():
+    print("it went badly")
+    raise ValueError("bad")
+
+@keep
+def waits(folder):
+    print("begun")
+    while not os.path.exists(folder + "/go"):
+        time.sleep(0.01)
+    print("over")
+
+@app.task(keep_logs="on_failure")
+def waits_well(folder):
+    waits.fn(folder)
+
 @app.task
 def quiet():
     log.info("kept by nobody")
+    print("kept by nobody")
 """
 
 
@@ -118,15 +166,15 @@ def client(migrated_url: str) -> Iterator[Hammerflow]:
     app.close()
 
 
-def _run(folder: Path, url: str) -> str:
+def _run(folder: Path, url: str) -> tuple[str, str]:
     (folder / "kept_app.py").write_text(_CODE)
     env = {**os.environ, "PYTHONPATH": str(_ROOT), "HAMMERFLOW_DATABASE_URL": url}
     command = [sys.executable, "-m", "hammerflow", "-A", "kept_app:app", "worker", "--burst"]
     done = subprocess.run(
         [*command, "-c", "2", "--async-slots", "2"], cwd=folder, env=env, capture_output=True,
-        text=True, timeout=100, check=True,
+        text=True, errors="replace", timeout=100, check=True,
     )  # fmt: skip
-    return done.stderr
+    return done.stdout, done.stderr
 
 
 def _texts(logs: list[AttemptLog]) -> list[list[str]]:
@@ -138,14 +186,15 @@ def test_bodies_keep_what_they_log_however_they_end(
 ) -> None:
     names = (
         "nasty", "elsewhere", "flaky", "mostly", "hangs", "dies", "dies_async", "joined", "parent",
-        "hooked", "quiet",
+        "hooked", "quiet", "prints", "well", "badly",
     )  # fmt: skip
     sent: dict[str, Result[None]] = {
         name: client.enqueue(client.signature(f"kept_app.{name}", args))
         for name, args in [("talks", [2_000]), *((name, []) for name in names)]
     }
     pair = [client.enqueue(client.signature("kept_app.together", [name])) for name in "ab"]
-    stderr = _run(tmp_path, migrated_url)
+    prints = [client.enqueue(client.signature("kept_app.prints_async", [name])) for name in "ab"]
+    stdout, stderr = _run(tmp_path, migrated_url)
 
     kept = {name: _texts(result.logs()) for name, result in sent.items()}
     (many,) = sent["talks"].logs()
@@ -156,21 +205,61 @@ def test_bodies_keep_what_they_log_however_they_end(
     assert odd == "a\\0b \\ud800 \x1b[2J" and long.endswith("xthe end") and len(long) <= 16_000
     assert wide == "ü" * 12_000 and broken == "no %d ('number',)"
     assert failed.startswith("it broke\nTraceback") and "ZeroDivisionError" in failed
+    (printed,) = kept.pop("prints")
+    assert printed[:5] == ["one 2 three", "", "a", "b", "raw \\xff"] and printed[-1] == "the end"
+    assert sorted(printed[5:-1]) == sorted(f"thread {n}" for n in range(20))
+    (streams,) = sent["prints"].logs()
+    assert {line.logger for line in streams.lines} == {"stdout", "stderr"}
+    assert {line.level for line in streams.lines} == {"info"}
     assert kept == {
-        "elsewhere": [["in a thread", "back"]],
+        "elsewhere": [["in a thread", "printed", "back"]],
         "flaky": [["attempt 1"], ["attempt 2"]],
         "mostly": [["attempt 1"]],
         "hangs": [["one", "two", "three"]],
         "dies": [["last words"]], "dies_async": [["last words"]],
         "joined": [["in a transaction"]],
         "parent": [["spawning"]], "hooked": [["spawning"]], "quiet": [],
+        "well": [], "badly": [["it went badly"]],
     }  # fmt: skip
+    assert [_texts(result.logs()) for result in prints] == [
+        [[f"{name} 0", f"{name} 1", f"{name} 2"]] for name in "ab"
+    ]
+    for text in ("one 2 three\n", "of a fork\n", "it went well\n", "kept by nobody\n", "b 2\n"):
+        assert text in stdout
+    assert "a\nb\n" in stderr and "the end" in stderr
     assert [_texts(result.logs()) for result in pair] == [
         [[f"{name} 0", f"{name} 1", f"{name} 2", f"{name} in a thread"]] for name in "ab"
     ]
     assert [len(child.logs()) for child in sent["parent"].children()] == [1]
     assert [log.attempt for log in sent["flaky"].logs(2)] == [2]
     assert "kept by nobody" in stderr and "too late" in stderr
+
+
+def _worker(folder: Path, url: str) -> subprocess.Popen[bytes]:
+    (folder / "kept_app.py").write_text(_CODE)
+    env = {**os.environ, "PYTHONPATH": str(_ROOT), "HAMMERFLOW_DATABASE_URL": url}
+    command = [sys.executable, "-m", "hammerflow", "-A", "kept_app:app", "worker", "-c", "2"]
+    return subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.DEVNULL)
+
+
+def test_lines_are_there_while_a_body_runs_and_when_its_worker_is_killed(
+    client: Hammerflow, migrated_url: str, tmp_path: Path
+) -> None:
+    names = ("waits", "waits_well")
+    sent = [client.enqueue(client.signature(f"kept_app.{name}", [str(tmp_path)])) for name in names]
+    worker = _worker(tmp_path, migrated_url)
+    try:
+        until("the first lines", lambda: [_texts(one.logs()) for one in sent] == [[["begun"]]] * 2)
+        (tmp_path / "go").touch()
+        until("their ends", lambda: all(one.state.is_final for one in sent))
+        assert [_texts(one.logs()) for one in sent] == [[["begun", "over"]], []]
+        (tmp_path / "go").unlink()
+        killed = client.enqueue(client.signature("kept_app.waits", [str(tmp_path)]))
+        until("its first line", lambda: _texts(killed.logs()) == [["begun"]])
+    finally:
+        worker.kill()
+        worker.wait()
+    assert _texts(killed.logs()) == [["begun"]]
 
 
 def test_the_setting_holds_for_tasks_that_do_not_say_otherwise(sqlite_url: str) -> None:
@@ -182,6 +271,7 @@ def test_the_setting_holds_for_tasks_that_do_not_say_otherwise(sqlite_url: str) 
 
     @app.task
     def talks() -> None:
+        print("below")  # noqa: T201
         for level in (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
             logging.getLogger("shop").log(level, "said")
 
@@ -192,4 +282,23 @@ def test_the_setting_holds_for_tasks_that_do_not_say_otherwise(sqlite_url: str) 
     (log,) = loud.logs()
     assert ([line.level for line in log.lines], log.dropped) == (["warning", "critical"], 1)
     assert mute.logs() == [] and logging.getLogger().handlers == handlers
+    app.close()
+
+
+def test_a_drained_body_keeps_what_it_prints(
+    sqlite_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = Hammerflow("kept", database=sqlite_url, doorbell="none", keep_logs="always")
+    app.migrate()
+
+    @app.task
+    def prints() -> None:
+        print("größe")  # noqa: T201
+        sys.stderr.write("wrong")
+
+    result, before = prints.delay(), (sys.stdout, sys.stderr)
+    drain(app)
+    assert (sys.stdout, sys.stderr) == before
+    assert _texts(result.logs()) == [["größe", "wrong"]]
+    assert capsys.readouterr() == ("größe\n", "wrong")
     app.close()

@@ -112,7 +112,7 @@ def settle(
     _note_limited(unit, batch)
     if logs:
         held = {(job.id, job.lease) for job, _ in batch if job.id in taken}
-        unit.insert("job_logs_insert", [row for row in logs if row[:2] in held])
+        _write_logs(unit, [row for row in logs if row[:2] in held])
     unit.settlement.stopped.update(id_ for id_, lease in taken.items() if lease[0] is not None)
     if single or (plain and not any(lease[1] for lease in taken.values())):
         if unit.records.wanted and not single:
@@ -121,6 +121,19 @@ def settle(
         return
     mine = [(job, outcome) for job, outcome in batch if job.id in taken]
     _write_consequences(unit, worker_id, mine, taken)
+
+
+def _write_logs(unit: Unit, rows: Sequence[JobLogRow]) -> None:
+    """Replace what was written while the attempts ran."""
+    kept = [row for row in rows if row.line_count]
+    if kept:
+        unit.tx.many("job_logs_put", kept)
+    dropped: dict[int, list[bytes]] = defaultdict(list)
+    for row in rows:
+        if not row.line_count:
+            dropped[row.lease].append(row.job_id)
+    for lease, ids in dropped.items():
+        unit.tx.run("job_logs_drop", lease=lease, ids=sorted(ids))
 
 
 def _note_limited(unit: Unit, batch: Batch) -> None:

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from hammerflow.admin.ids import find_job, get_job
 from hammerflow.admin.shown_texts import ShownTexts
+from hammerflow.jobs.job import JobState
 from hammerflow.jobs.log_lines import AttemptLog
 from hammerflow.web.routing import ApiCall, Route
 
@@ -55,27 +56,34 @@ class AttemptLogShown(msgspec.Struct):
 
 
 class JobLogsShown(msgspec.Struct):
-    """What a job has logged, oldest attempt first.
+    """What a job has logged and printed, oldest attempt first.
 
     Attributes:
         values_hidden: who asks may not see arguments and results, so no lines either.
+        is_over: the job has ended or is parked, so that no line comes unless it runs again.
     """
 
     items: list[AttemptLogShown]
     values_hidden: bool
+    is_over: bool
 
 
 def show_logs(call: ApiCall[LogsQuery, None]) -> JobLogsShown:
-    """Show what the attempts of a job have logged, if its task keeps it.
+    """Show what the attempts of a job have logged and printed, if its task keeps it.
+
+    The lines of a running attempt are there after about a second. To follow them, ask each second
+    with the header If-None-Match, until is_over.
 
     Lines may hold arguments and results, so who may not see these gets the numbers of lines only.
     """
     store = call.backend.store
     key = find_job(store, call.path["job_id"])
-    found = store.job_logs.get(key, call.query.attempt)
-    if not found:
-        get_job(store, call.path["job_id"])  # which says so if there is none
-    return JobLogsShown([_shown(log, call.texts) for log in found], not call.who.sees_values)
+    state = get_job(
+        store, call.path["job_id"]
+    ).state  # before its lines: the last ones come with it
+    shown = [_shown(log, call.texts) for log in store.job_logs.get(key, call.query.attempt)]
+    is_over = state.is_final or state is JobState.PARKED
+    return JobLogsShown(shown, not call.who.sees_values, is_over)
 
 
 def _shown(log: AttemptLog, texts: ShownTexts) -> AttemptLogShown:

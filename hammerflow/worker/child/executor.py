@@ -416,8 +416,7 @@ class Executor:
 
 def _logs(execution: JobExecution, outcome: Outcome) -> Sequence[JobLogRow]:
     """What a settle in this process writes of the body's lines."""
-    row = None if execution.kept_log is None else execution.kept_log.row(outcome)
-    return [] if row is None else [row]
+    return [] if execution.kept_log is None else execution.kept_log.final_rows(outcome)
 
 
 def _interrupter(execution: JobExecution) -> Callable[[CpuLimitExceeded], None]:

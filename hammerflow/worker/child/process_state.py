@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from hammerflow.streams import Output
+from hammerflow.worker.child.kept_output import KeptOutput, layers
 from hammerflow.worker.failures import message_of
 
 __all__ = ["ProcessState"]
@@ -89,9 +90,10 @@ class ProcessState:
         self._mask = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())}
         self._streams = sys.stdin, sys.stdout, sys.stderr
         self._reopeners = [
-            (stream, _reopener(fd, stream))
+            (each, _reopener(fd, each))
             for fd, stream in enumerate(self._streams)
-            if isinstance(stream, io.TextIOWrapper)
+            for each in layers(stream)
+            if isinstance(each, io.TextIOWrapper)
         ]
         self._environ, self._raw = os.environ, _raw(os.environ)
         self._variables = dict(self._raw)
@@ -292,10 +294,13 @@ def _reopener(fd: int, stream: io.TextIOWrapper) -> Callable[[], None]:
     that log handlers and others that hold it can write again."""
     encoding, errors = stream.encoding, stream.errors
     line_buffering, write_through = stream.line_buffering, stream.write_through
+    kept = stream.buffer if isinstance(stream.buffer, KeptOutput) else None
 
     def reopen() -> None:
-        buffer: io.BufferedReader | io.BufferedWriter
-        if fd:
+        buffer: io.BufferedReader | io.BufferedWriter | KeptOutput
+        if kept is not None:
+            buffer = kept.again()
+        elif fd:
             buffer = io.BufferedWriter(Output(fd))
         else:
             buffer = io.BufferedReader(io.FileIO(fd, closefd=False))

@@ -9,14 +9,23 @@ import random
 import signal
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, ClassVar, NamedTuple
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.log_lines import KeptLine, LineBuffer
-from hammerflow.jobs.outcome import Failed, Failure, Lost, Outcome, Released, Retrying, Suspected
+from hammerflow.jobs.outcome import (
+    Failed,
+    Failure,
+    Lost,
+    Outcome,
+    Released,
+    Retrying,
+    Settled,
+    Suspected,
+)
 from hammerflow.stores.rows import JobLogRow
 from hammerflow.worker.failures import (
     CLOSED_PIPES,
@@ -44,6 +53,7 @@ from hammerflow.worker.protocol import (
 from hammerflow.worker.run_options import TaskCatalog
 from hammerflow.worker.stacks import Frame
 from hammerflow.worker.supervisor.child_channel import ChildChannel
+from hammerflow.worker.supervisor.log_tails import RunningLog
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults
 
 __all__ = ["ChildHandle", "JobDeadline", "KillReason"]
@@ -59,13 +69,6 @@ class KillReason(NamedTuple):
     why: str  # continues "killing child 4711: ..."
     job_id: bytes | None = None
     failure: Failure | None = None
-
-
-class RunningLog(NamedTuple):
-    """What a running job has logged so far."""
-
-    only_failures: bool
-    buffer: LineBuffer
 
 
 class JobDeadline(NamedTuple):
@@ -277,8 +280,8 @@ class ChildHandle(ABC):
 
     def _end(self, held: HeldJob, outcome: Outcome, results: RoundResults, seconds: float) -> None:
         self.jobs_ended += 1
-        if self.logs and isinstance(log := self.logs.pop(held.job.id, None), JobLogRow):
-            results.logs.append(log)
+        if self.logs:
+            self._end_log(held.job, outcome, results)
         is_cancelled = self.kill_at.pop(held.job.id, None) is not None
         if type(outcome) is Released:
             is_excused = self._excuses_release()
@@ -289,15 +292,33 @@ class ChildHandle(ABC):
                 outcome = self._retried(held.job, self_cancelled(), may_retry=True)
         results.add(held, outcome, self.pid, seconds)
 
+    def _end_log(self, job: Claimed, outcome: Outcome, results: RoundResults) -> None:
+        """Keep what a job has reported with its end. Without a report nothing is kept of it: not
+        what was written while it ran, either, unless its child has settled it."""
+        log = self.logs.pop(job.id, None)
+        if isinstance(log, JobLogRow):
+            results.logs.append(log)
+        elif log is not None and log.is_written and type(outcome) is not Settled:
+            results.logs.append(JobLogRow.nothing(job.id, job.lease, job.attempt))
+
     def keep_log(self, job: Claimed, outcome: Outcome, results: RoundResults) -> None:
         """Keep what a job has logged that could not report its end."""
-        log = self.logs.pop(job.id, None)
+        log = self.logs.get(job.id)
         if isinstance(log, RunningLog):
             is_wanted = not log.only_failures or type(outcome) is not Released
-            buffer = log.buffer
-            log = JobLogRow.of(job.id, job.lease, job.attempt, buffer) if is_wanted else None
-        if log is not None:
-            results.logs.append(log)
+            if is_wanted:
+                row = JobLogRow.of(job.id, job.lease, job.attempt, log.buffer)
+                self.logs[job.id] = row
+        self._end_log(job, outcome, results)
+
+    def new_logs(self) -> Iterator[tuple[HeldJob, RunningLog]]:
+        """The running jobs that have logged since their lines were taken."""
+        if not self.logs:
+            return
+        held = {one.job.id: one for one in self.held()}
+        for job_id, log in self.logs.items():
+            if isinstance(log, RunningLog) and log.is_new and job_id in held:
+                yield held[job_id], log
 
     @abstractmethod
     def _excuses_release(self) -> bool:
@@ -310,6 +331,7 @@ class ChildHandle(ABC):
         log = self.logs.get(job_id)
         if not isinstance(log, RunningLog):
             log = self.logs[job_id] = RunningLog(only_failures, LineBuffer(most))
+        log.is_new = True
         for row in rows:
             if isinstance(row, str):
                 log.buffer.extend_last(row)
@@ -321,6 +343,7 @@ class ChildHandle(ABC):
             results.notes.append((message[1], message[2], message[3]))
         elif message[0] == LINES:
             self._take_lines(*message[1:])
+            results.has_lines = True
         elif message[0] == LOG:
             self.logs[message[1]] = JobLogRow(*message[1:])
         elif message[0] == LIMITED:

@@ -34,6 +34,7 @@ from hammerflow.worker.supervisor.event_loop import EventLoop
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient
 from hammerflow.worker.supervisor.job_log import JobLog
 from hammerflow.worker.supervisor.limit_watch import LimitWatch
+from hammerflow.worker.supervisor.log_tails import LogTail, tails_of
 from hammerflow.worker.supervisor.pool_size import PoolSize
 from hammerflow.worker.supervisor.round_results import HeldJob, RoundResults, Runs
 from hammerflow.worker.supervisor.suspects import SuspectTurns
@@ -79,6 +80,7 @@ class Pool:
         log_level: of the lines for jobs that ended well, as a number of :mod:`logging`.
         deliver: takes the outcomes of jobs by the registration that claimed them.
         keep_logs: takes what they have logged, before ``deliver`` gets them.
+        on_lines: called after rounds in which running bodies have logged.
         on_progress: takes what a job reports of its progress: id, fraction, note.
         on_fork_server_lost: called when the fork server has died or does not answer; with that
             as a sentence.
@@ -101,6 +103,7 @@ class Pool:
         deliver: Callable[[int, list[tuple[Claimed, Outcome]]], None],
         keep_logs: Callable[[Sequence[JobLogRow]], None],
         on_progress: Callable[[bytes, float, str], None],
+        on_lines: Callable[[], None],
         on_fork_server_lost: Callable[[str], None],
         is_written: Callable[[int, bytes], bool] = lambda worker_id, job_id: True,
         on_runs: Callable[[Sequence[Runs]], None] | None = None,
@@ -132,6 +135,7 @@ class Pool:
         self._deliver_to_settler = deliver
         self._keep_logs = keep_logs
         self._on_progress = on_progress
+        self._on_lines = on_lines
         self._on_runs = on_runs
         self._abandoned: set[int] = set()  # registrations that are gone
         self._ended: Counter[int] = Counter()  # by queue, since the last take_state()
@@ -357,6 +361,12 @@ class Pool:
             self._thread.join(5.0)
         self._children.close()
 
+    def take_tails(self, most_bytes: int) -> list[LogTail]:
+        """Copies of what running jobs have logged that is new; see :func:`tails_of`."""
+        with self.lock:
+            pairs = [pair for _, child in self._children.all() for pair in child.new_logs()]
+            return tails_of(pairs, most_bytes)
+
     def _kill_for_limit(self, child: Handle, reason: KillReason) -> None:
         held = next((held for held in child.running() if held.job.id == reason.job_id), None)
         self._children.kill(child, reason, held)
@@ -392,6 +402,8 @@ class Pool:
             streams = bool(results.ended) and any(c.unstarted for c in self.serial.children)
         for note in results.notes:
             self._on_progress(*note)
+        if results.has_lines:
+            self._on_lines()
         if streams:
             time.sleep(_BREATH)
 

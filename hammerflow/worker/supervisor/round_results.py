@@ -45,6 +45,7 @@ class RoundResults:
         released: how many of the jobs give their leases back.
         runs: the durations of attempts; None where nobody wants them.
         logs: the lines that attempts keep.
+        has_lines: running bodies have logged.
     """
 
     logs_all: bool = False
@@ -54,6 +55,7 @@ class RoundResults:
     released: int = 0
     runs: list[Runs] | None = None
     logs: list[JobLogRow] = field(default_factory=list)
+    has_lines: bool = False
 
     def add(
         self, held: HeldJob, outcome: Outcome, child: int | None, seconds: float | None

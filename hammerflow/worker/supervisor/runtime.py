@@ -42,6 +42,7 @@ from hammerflow.worker.supervisor.child_group import Group
 from hammerflow.worker.supervisor.claimer import Claimer
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
 from hammerflow.worker.supervisor.health import complaints_of
+from hammerflow.worker.supervisor.log_tails import TAIL_DELAY, LogTails
 from hammerflow.worker.supervisor.metrics import WorkerMetrics
 from hammerflow.worker.supervisor.pool import Pool
 from hammerflow.worker.supervisor.queue_caps import QueueCaps, caps_of
@@ -102,13 +103,12 @@ class Runtime:
         self._metrics = metrics
         self._counters = None if metrics is None else metrics.counters
         self._settler = Settler(
-            self._store,
-            database_status=self._database_status,
-            on_settled=self._on_settled,
+            self._store, database_status=self._database_status, on_settled=self._on_settled,
             on_later=lambda seconds: self._promoter_runner.wake(self._promoter, seconds),
             counters=self._counters,
-        )
+        )  # fmt: skip
         self.pool = self._new_pool(on_fork_server_lost)
+        self._log_tails = LogTails(self._store, self.pool.take_tails)
         self._heartbeat = self._new_heartbeat(lease_clock)
         self._registrar = self._new_registrar()
         self._claimers = self._new_claimers()
@@ -155,6 +155,7 @@ class Runtime:
             keep_logs=self._settler.keep_logs,
             is_written=self._settler.is_written,
             on_progress=self._progress.record,
+            on_lines=lambda: self._housekeeping.wake(self._log_tails, TAIL_DELAY),
             on_fork_server_lost=on_fork_server_lost,
             on_runs=None if self._counters is None else self._counters.note_runs,
         )
@@ -202,9 +203,8 @@ class Runtime:
     def _new_pruner_runner(self) -> ServiceRunner:
         """A thread of its own, as a page may take a second."""
         settings = self._settings
-        services: list[Service] = [
-            Pruner(self._store, default=settings.retention, archive_ttl=settings.archive_ttl)
-        ]
+        pruner = Pruner(self._store, default=settings.retention, archive_ttl=settings.archive_ttl)
+        services: list[Service] = [pruner]
         if self._settings.statistics:
             services.append(Statistician(self._store))
         if self._metrics is not None:
@@ -232,11 +232,9 @@ class Runtime:
             held=self._held,
             on_ready=self._ring_here,
         )
-        workflow_maintenance = WorkflowMaintenance(
-            store, interval=settings.sweep, on_settled=self._on_settled
-        )
+        upkeep = WorkflowMaintenance(store, interval=settings.sweep, on_settled=self._on_settled)
         services: list[Service] = [self._registrar, self._queue_poller, self._cancellation_poller]
-        services += [rescuer, lease_reconciler, workflow_maintenance, self._progress]
+        services += [rescuer, lease_reconciler, upkeep, self._progress, self._log_tails]
         services += [self._request_poller, ResultExpirer(store, interval=settings.sweep)]
         return ServiceRunner("housekeeper", services, self._database_status)
 

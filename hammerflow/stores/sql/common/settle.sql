@@ -48,10 +48,27 @@ INSERT INTO {errors} (job_id, lease, kind, attempt, at, type, message, trace, st
 VALUES (:job_id::uuid, :lease::integer, :kind::text, :attempt::integer, {now}, :type::text,
         :message::text, :trace::text, :started_at::timestamptz, :worker_id::bigint)
 
--- name: job_logs_insert
+-- name: job_logs_put
 INSERT INTO {job_logs} (job_id, lease, attempt, line_count, dropped, data)
 VALUES (:job_id::uuid, :lease::integer, :attempt::integer, :line_count::integer, :dropped::integer,
         :data::bytea)
+ON CONFLICT (job_id, lease) DO UPDATE
+SET line_count = excluded.line_count, dropped = excluded.dropped, data = excluded.data
+
+-- name: job_logs_drop
+DELETE FROM {job_logs}
+WHERE job_id IN (:ids*uuid)
+  AND lease = :lease::integer
+
+-- Which of these attempts run under this registration. Their leases are locked, so that none of them can end, and
+-- write all of its lines, before what it has logged so far is written.
+-- name: leases_logging
+SELECT job_id, lease
+FROM {leases} {by_primary}
+WHERE worker_id = :worker_id::bigint
+  AND job_id IN (:ids*uuid)
+ORDER BY job_id
+{skip_locked}
 
 -- name: parked_insert
 INSERT INTO {parked} (job_id, queue_id, priority_order, task_id, lease, attempt, why, detail, at)

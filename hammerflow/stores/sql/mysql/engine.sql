@@ -80,6 +80,12 @@ INSERT INTO {progress} (job_id, at, fraction, note)
 VALUES (:job_id::uuid, {now}, :fraction::float8, :note::text)
 ON DUPLICATE KEY UPDATE at = VALUES(at), fraction = VALUES(fraction), note = VALUES(note)
 
+-- name: job_logs_put
+INSERT INTO {job_logs} (job_id, lease, attempt, line_count, dropped, data)
+VALUES (:job_id::uuid, :lease::integer, :attempt::integer, :line_count::integer, :dropped::integer,
+        :data::bytea)
+ON DUPLICATE KEY UPDATE line_count = VALUES(line_count), dropped = VALUES(dropped), data = VALUES(data)
+
 -- A number with a sign, as the index has them.
 -- macro: key_of
 CAST(@ & 1152921504606846975 AS SIGNED)

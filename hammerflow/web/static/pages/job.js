@@ -126,17 +126,18 @@ function Trace({ text }) {
 /** A line that the body has logged; only the time of the day is shown. */
 const Line = ({ line }) => html`<span class="log-${line.level}"><time datetime=${line.at} title=${new Date(line.at).toString()}>${clockOf(new Date(line.at), true)}</time> ${line.level} <i>${line.logger}</i> ${line.message}\n</span>`;
 
-/** What an attempt has logged, read once it is opened. */
+/** What an attempt has logged, read once it is opened; while it runs, again and again. */
 function LogOf({ job, size, isFirst }) {
   const [isOpen, setOpen] = useState(isFirst);
-  const { data, problem } = useRead(isOpen ? `/api/jobs/${job.id}/logs` : null, { attempt: size.attempt }, 0);
+  const every = isFirst && job.state === "running" ? 1 : 0; // seconds
+  const { data, problem } = useRead(isOpen ? `/api/jobs/${job.id}/logs` : null, { attempt: size.attempt }, every);
   const log = data?.items.find((one) => one.lease === size.lease);
   return html`<details open=${isOpen} onToggle=${(event) => setOpen(event.target.open)}><summary>Attempt ${size.attempt}: ${counted(size.lines, "line")}${size.dropped ? `, ${count(size.dropped)} more dropped` : ""}</summary><${Trouble} problem=${problem} />${log ? html`<pre tabindex="0" class="log">${log.lines.map((line, place) => html`${log.dropped && place === log.dropped_at ? html`<span class="dim">... ${counted(log.dropped, "line")} dropped ...\n</span>` : ""}<${Line} line=${line} />`)}</pre>` : ""}</details>`;
 }
 
 function Logs({ job }) {
   const sizes = [...job.logs].reverse();
-  return html`<${Card} title="Logs" note="of attempts that have ended">${job.values_hidden ? html`<p class="dim">You may not see arguments and results, so you may not see these lines.</p>` : sizes.map((size, place) => html`<${LogOf} key=${size.lease} job=${job} size=${size} isFirst=${place === 0} />`)}<//>`;
+  return html`<${Card} title="Logs" note="what the body has logged and printed">${job.values_hidden ? html`<p class="dim">You may not see arguments and results, so you may not see these lines.</p>` : sizes.map((size, place) => html`<${LogOf} key=${size.lease} job=${job} size=${size} isFirst=${place === 0} />`)}<//>`;
 }
 
 /** Why it does not run; or else where it runs, or how it has ended. */
