@@ -47,7 +47,7 @@ FIGURES = (
     "event-cost",
     "event-lag",
 )
-PEERS = "peers"
+PEERS, PAGES = "peers", "pages"  # which need other programs
 #: Jobs for each peer at the most: the slowest do some hundred a second.
 MOST_PEER_JOBS = 10_000
 
@@ -55,7 +55,7 @@ MOST_PEER_JOBS = 10_000
 def main() -> int:
     """Run the figures that were asked for, each database in a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    known = (*FIGURES, PEERS)
+    known = (*FIGURES, PAGES, PEERS)
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(known))
     parser.add_argument("--database", default="sqlite,postgres,mariadb")
     parser.add_argument("--jobs", type=int, default=50_000)
@@ -69,7 +69,7 @@ def main() -> int:
     unknown = set(arguments.figures) - set(known)
     if unknown:
         parser.error(f"unknown figure {', '.join(sorted(unknown))}: choose from {known}")
-    figures = arguments.figures or list(known)
+    figures = arguments.figures or [*FIGURES, PEERS]
     ours = [name for name in figures if name != PEERS]
     if arguments.url:
         return _here(arguments.url, ours, arguments)
@@ -114,6 +114,7 @@ def _here(url: str, figures: list[str], arguments: argparse.Namespace) -> int:
         fairness,
         limits,
         measure,
+        pages,
         retention,
         scale,
         schedules,
@@ -126,7 +127,7 @@ def _here(url: str, figures: list[str], arguments: argparse.Namespace) -> int:
     sizes = {"latency": 300}
     for name in figures:
         known = measure.ALL | scale.ALL | retention.ALL | views.ALL | limits.ALL | schedules.ALL
-        known |= event_load.ALL | fairness.ALL | web.ALL
+        known |= event_load.ALL | fairness.ALL | web.ALL | pages.ALL
         measured = known[name]
         for figure in measured(url, sizes.get(name, arguments.jobs)):
             _show({"database": app.store.dialect, **figure}, arguments.json)

@@ -240,6 +240,10 @@ SETTINGS = OptionTable((
         "together.",
     ),
     Option(
+        "streams_per_user", whole(1, 100_000), "100",
+        "Maximum number of event streams of one person or token at a time in one web process.",
+    ),
+    Option(
         "log_jobs", FLAG, "False",
         "Whether workers log the end of each job at level info; otherwise at debug.",
     ),
@@ -305,6 +309,7 @@ class Settings:
     keep_logs: str = "never"
     keep_logs_level: str = "info"
     keep_logs_lines: int = 1_000
+    streams_per_user: int = 100
     log_jobs: bool = False
     configure_logging: bool = True
     include: tuple[str, ...] = ()

@@ -80,6 +80,7 @@ def test_each_setting_can_be_given_everywhere(toml: Path) -> None:
         "keep_logs": "on_failure",
         "keep_logs_level": "debug",
         "keep_logs_lines": 50,
+        "streams_per_user": 7,
         "statistics": False,
         "alerts": True,
         "tracing": True,

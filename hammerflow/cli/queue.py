@@ -90,7 +90,7 @@ def stats(session: Session, name: str | None, hours: float | None) -> None:
         if name is not None:
             check_queue(session, store, name)
         if hours is not None:
-            past = queue_totals(store, hours * 3600, queue=name)
+            past = queue_totals(store, hours * 3600, queues=None if name is None else [name])
             session.show_list(past, summary_view("queue"), empty=NO_JOBS)
             return
         found = figures_of(store, lease=session.settings.lease, name=name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -103,7 +103,8 @@ class AppStats:
         """The jobs of each queue, or of one; of all tasks, or of one: as ``queue stats --hours``.
         In whole hours from 6 hours on."""
         seconds, task, queue = _LAST(last, "last"), _name(task, "task"), _name(queue, "queue")
-        return queue_totals(self._app.store, seconds, task=task, queue=queue)
+        queues = None if queue is None else [queue]
+        return queue_totals(self._app.store, seconds, task=task, queues=queues)
 
     def tasks(
         self, *, last: timedelta | float = _DAY, task: str | None = None, queue: str | None = None
@@ -174,10 +175,10 @@ def window_of(store: Store, seconds: float, *, queue: str | None = None) -> Wind
 
 
 def queue_totals(
-    store: Store, seconds: float, *, task: str | None = None, queue: str | None = None
+    store: Store, seconds: float, *, task: str | None = None, queues: Sequence[str] | None = None
 ) -> list[JobStatistics]:
-    """The figures of each queue or of one, of one task or of all together."""
-    found = store.statistics.queue_totals(_whole(store, seconds), task=task, queue=queue)
+    """The figures of each queue or of some, of one task or of all together."""
+    found = store.statistics.queue_totals(_whole(store, seconds), task=task, queues=queues)
     return merged(found, lambda counts: counts.queue)
 
 

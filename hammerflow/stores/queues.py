@@ -49,6 +49,10 @@ class Queues:
         """Names of all queues that the database knows, and numbers of those that it has lost."""
         return {name for _, name in self._database.rows("queue_names")} | self.unnamed()
 
+    def registered(self) -> Sequence[str]:
+        """Names of the queues that have a row, in order; ready jobs are not read for others."""
+        return sorted(name for _, name in self._database.rows("queue_names"))
+
     def knows(self, name: str) -> bool:
         """Whether :meth:`names` has a name; that of a row is found without reading ready jobs."""
         return any(known == name for _, known in self._database.rows("queue_names")) or (

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.histogram import Histogram
@@ -268,26 +268,29 @@ class Statistics:
         return self._read(window, _ALL if task is None else _BY_TASK, task)
 
     def queue_totals(
-        self, window: Window, *, task: str | None = None, queue: str | None = None
+        self, window: Window, *, task: str | None = None, queues: Sequence[str] | None = None
     ) -> list[Counts]:
-        """The figures of a whole window by queue and state."""
-        return self._totals(window, None, task, queue, lambda task_id, queue_id: (0, queue_id))
+        """The figures of a whole window by queue and state, of some queues or of all."""
+        if queues is not None and not queues:
+            return []
+        return self._totals(window, None, task, queues, lambda task_id, queue_id: (0, queue_id))
 
     def task_totals(
         self, window: Window, *, task: str | None = None, queue: str | None = None
     ) -> list[Counts]:
         """The figures of a whole window by task and state, of one queue or of all together."""
-        sums = _BY_TASK if queue is None else None
-        return self._totals(window, sums, task, queue, lambda task_id, queue_id: (task_id, 0))
+        sums, queues = (_BY_TASK, None) if queue is None else (None, [queue])
+        return self._totals(window, sums, task, queues, lambda task_id, queue_id: (task_id, 0))
 
     def _totals(
-        self, window: Window, sums: int | None, task: str | None, queue: str | None,
+        self, window: Window, sums: int | None, task: str | None, queues: Sequence[str] | None,
         key_of: Callable[[int, int], tuple[int, int]],
     ) -> list[Counts]:  # fmt: skip
-        wanted = {
-            "task_id": None if task is None else name_id(task),
-            "queue_id": None if queue is None else name_id(queue),
-        }
+        wanted: dict[str, Any] = {"task_id": None if task is None else name_id(task)}
+        if queues is None:
+            wanted["queue_id"] = None
+        else:
+            wanted["queue_ids"] = [name_id(queue) for queue in queues]
         found: dict[tuple[tuple[int, int], int], Counts] = {}
         begin = datetime.fromtimestamp(window.begin, UTC)
         for _, task_id, queue_id, state, jobs, run, wait, runs, waits in self._rows(
@@ -356,12 +359,11 @@ class Statistics:
             found.append(counts)
         return found
 
-    def _rows(
-        self, window: Window, sums: int | None, wanted: Mapping[str, int | None]
-    ) -> Sequence[Row]:
+    def _rows(self, window: Window, sums: int | None, wanted: Mapping[str, Any]) -> Sequence[Row]:
         begin, end, span = window
         code = span if sums is None else -(span + sums)
-        rows = self._database.rows("statistics_of", span=code, low=begin, high=end, **wanted)
+        name = "statistics_of_queues" if "queue_ids" in wanted else "statistics_of"
+        rows = self._database.rows(name, span=code, low=begin, high=end, **wanted)
         if (rest := self._unfolded(window)) is not None:
             rows = [*rows, *self._rows(rest, sums, wanted)]
         return rows

@@ -350,6 +350,7 @@ class JobFields(TypedDict):
 class JobLogsShown(TypedDict):
     items: list[AttemptLogShown]
     values_hidden: bool
+    is_over: bool
 
 class JobRow(TypedDict):
     id: str
@@ -725,6 +726,7 @@ class QueueRow(TypedDict):
 
 class QueueStatsList(TypedDict):
     items: list[QueueStatsRow]
+    next: str | None
 
 class QueueStatsRow(TypedDict):
     enqueued: int
@@ -1431,7 +1433,7 @@ class Api(Client):
         attempt: int = ...,
         key: str | None = ...,
     ) -> JobLogsShown:
-        """Show what the attempts of a job have logged, if its task keeps it."""
+        """Show what the attempts of a job have logged and printed, if its task keeps it."""
     def start_operation(
         self,
         *,
@@ -1495,6 +1497,9 @@ class Api(Client):
         *,
         hours: float = ...,
         task: str = ...,
+        queue: str = ...,
+        after: str = ...,
+        limit: int = ...,
         key: str | None = ...,
     ) -> QueueStatsList:
         """Show how many jobs of each queue were enqueued and ended, and their times."""

@@ -36,6 +36,7 @@ from hammerflow.web.paths import EncodedPaths, name_of
 from hammerflow.web.problems import RequestRefused, problem_of, problem_response
 from hammerflow.web.recent import Recent
 from hammerflow.web.routes import ROUTES
+from hammerflow.web.routes.overview import warm
 from hammerflow.web.routing import ApiCall, Route, Text
 from hammerflow.web.streams import MOST_STREAMS, EventHub
 from hammerflow.web.validation import told
@@ -56,7 +57,7 @@ def create_application(
     ways: str = "", streams: bool = True, most_streams: int = MOST_STREAMS,
     threads: int | None = _THREADS,
 ) -> Starlette:  # fmt: skip
-    """The ASGI app.
+    """The ASGI app. Its ``state.warm`` reads what costs most of the first page, if it is old.
 
     Args:
         authorize: asked of every request.
@@ -68,8 +69,10 @@ def create_application(
         most_streams: how many at a time.
     """
     limiter = None if threads is None else anyio.CapacityLimiter(threads)
-    hub = EventHub(backend.store, limiter, most_streams) if streams else None
-    serve = partial(_serve, backend, authorize, limiter, Recent(), hub)
+    each = backend.settings.streams_per_user
+    hub = EventHub(backend.store, limiter, most_streams, each) if streams else None
+    recent = Recent()
+    serve = partial(_serve, backend, authorize, limiter, recent, hub)
     by_path: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
         by_path.setdefault(route.path, {})[route.method] = route
@@ -84,11 +87,13 @@ def create_application(
         *more,
         *Pages(ways).routes(),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(EncodedPaths, templates=[*by_path])],
         exception_handlers={HTTPException: _http_problem, Exception: _defect},
     )
+    app.state.warm = lambda: warm(backend.store, recent)  # a mounted one opens it when it is used
+    return app
 
 
 @functools.cache
@@ -125,7 +130,7 @@ def _endpoint(
             refused = problem_of(error)
             if refused is None:
                 raise
-            return problem_response(refused.status, refused.detail, dict(_HEADERS), refused.errors)
+            return refused.response(_HEADERS)
 
     every = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"]
     return StarletteRoute(path, endpoint, methods=every)
@@ -191,7 +196,7 @@ def _stream(
         who = await authorize(request)
         return who is not None and who.role >= route.role and who.sees_values >= sees_values
 
-    return hub.response(route.handler(call), may_go_on, dict(_HEADERS))
+    return hub.response(route.handler(call), call.who.name, may_go_on, dict(_HEADERS))
 
 
 def _audited(route: Route, call: ApiCall[Any, Any], address: str) -> Any:

@@ -114,7 +114,7 @@ class BrowserLogin:
                 request, str(sent.get("token", ""))
             )  # fmt: skip
         except RequestRefused as refused:
-            return problem_response(refused.status, refused.detail, dict(HEADERS))
+            return refused.response(HEADERS)
         if found is None:
             detail = UNKNOWN_TOKEN
             return problem_response(HTTPStatus.FORBIDDEN, detail, dict(HEADERS))
@@ -137,7 +137,7 @@ class BrowserLogin:
         try:
             check_origin(request)
         except RequestRefused as refused:
-            return problem_response(refused.status, refused.detail)
+            return refused.response(HEADERS)
         with self._lock:
             self._sessions.pop(_hash(request.cookies.get(_cookie_name(request), "")), None)
         answer = Response(status_code=204)

@@ -20,7 +20,7 @@ _NAMES = {"type": "string", "minLength": 1, "maxLength": 255}
 _ALWAYS = {
     "401": "Nobody is logged in, or the token is not valid.",
     "403": "The role does not allow it.",
-    "429": "Too many attempts to log in.",
+    "429": "Too many attempts to log in, or too many streams: see Retry-After.",
     "503": "The database cannot be reached or did not do it now.",
 }
 _WITH_BODY = {

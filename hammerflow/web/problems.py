@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -58,15 +58,23 @@ class RequestRefused(Exception):
         status: the status of the answer.
         detail: one sentence that says what happened and what to do.
         errors: what is wrong with each argument of a call.
+        retry_after: seconds after which the client may try again.
     """
 
     def __init__(
-        self, status: HTTPStatus, detail: str, errors: Sequence[ArgumentFault] = ()
-    ) -> None:
+        self, status: HTTPStatus, detail: str, errors: Sequence[ArgumentFault] = (), *,
+        retry_after: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = errors
+        self.retry_after = retry_after
+
+    def response(self, headers: Mapping[str, str]) -> Response:
+        """The answer that tells of it."""
+        more = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        return problem_response(self.status, self.detail, {**headers, **more}, self.errors)
 
 
 #: The status of each error; of several that fit, the first.

@@ -28,12 +28,15 @@ from hammerflow.web.login import BrowserLogin
 from hammerflow.web.options import ServerOptions
 from hammerflow.web.tokens import TokenCheck, TokenLogin
 
-__all__ = ["serve"]
+__all__ = ["Warmth", "serve"]
 
+log = logging.getLogger("hammerflow.web")
 #: Names of this machine for itself.
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 #: Seconds until an idle connection is closed.
 _KEEP_ALIVE = 30
+#: Seconds between two checks whether the first page is old.
+_WARM = 15.0
 
 
 def serve(
@@ -75,6 +78,7 @@ def serve(
     scheme = "http" if options.certificate is None else "https"
     shown = f"[{options.host}]" if ":" in options.host else options.host
     address = f"{scheme}://{shown}:{bound.getsockname()[1]}"
+    warmth = Warmth(app.state.warm)
     tell(address + login.path() if options.is_local else address, options.is_local)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     server = WatchedServer(config)
@@ -82,7 +86,39 @@ def serve(
         timer = threading.Timer(options.seconds, setattr, (server, "should_exit", True))
         timer.daemon = True
         timer.start()
-    server.run(sockets=[bound])
+    with warmth:
+        server.run(sockets=[bound])
+
+
+class Warmth:
+    """A thread that keeps the first page of a server ready, from before it can be asked for.
+
+    Args:
+        warm: reads what is old.
+    """
+
+    def __init__(self, warm: Callable[[], None]) -> None:
+        self._warm = warm
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="warmth", daemon=True)
+        self._try()
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while not self._is_over.wait(_WARM):
+            self._try()
+
+    def _try(self) -> None:
+        try:
+            self._warm()
+        except Exception as error:  # noqa: BLE001 - a border: whoever asks for the page is told
+            log.debug("the first page could not be read: %s", error)
 
 
 def _load(config: uvicorn.Config, options: ServerOptions) -> None:

@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sized
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sized
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -44,6 +45,8 @@ _ALIVE, _STUCK, _CHECKED = 15.0, 30.0, 60.0
 _HELD, _PAGE = 1_000, 500
 #: Streams at a time.
 MOST_STREAMS = 5_000
+#: Seconds after which somebody with too many streams may try again.
+_RETRY_AFTER = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +108,16 @@ class EventHub:
 
     Args:
         most: how many at a time.
+        most_each: how many of one person or token.
     """
 
     def __init__(
-        self, store: Store, limiter: anyio.CapacityLimiter | None, most: int = MOST_STREAMS
+        self, store: Store, limiter: anyio.CapacityLimiter | None, most: int, most_each: int
     ) -> None:
         self._store = store
         self._most = most
+        self._most_each = most_each
+        self._open: Counter[str] = Counter()  # by who has asked
         self._limiter = limiter
         self._readers: dict[tuple[str, bool], _Readers] = {}
         self._hints: set[_Stream] = set()
@@ -125,25 +131,43 @@ class EventHub:
     @property
     def count(self) -> int:
         """How many clients there are."""
-        return sum(len(one.streams) for one in self._readers.values()) + len(self._hints)
+        return self._open.total()
 
     def response(
-        self, what: EventsWanted | HintsWanted, may_go_on: Callable[[], Awaitable[bool]],
-        headers: dict[str, str],
+        self, what: EventsWanted | HintsWanted, who: str,
+        may_go_on: Callable[[], Awaitable[bool]], headers: dict[str, str],
     ) -> Response:  # fmt: skip
         """The answer that goes on until the client leaves.
 
         Args:
+            who: the name of who asks.
             may_go_on: asked each minute.
 
         Raises:
-            RequestRefused: there are too many.
+            RequestRefused: there are too many, of this name or in all.
         """
+        if self._open[who] >= self._most_each:
+            detail = (
+                f"{who} has {self._most_each:,} streams open already: close one, poll instead, or "
+                "raise the setting streams_per_user"
+            )
+            raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, detail, retry_after=_RETRY_AFTER)
         if self.count >= self._most:
             detail = f"there are {self._most:,} streams already: try again later"
             raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, detail)
         messages = self._events(what) if isinstance(what, EventsWanted) else self._hinted()
-        return _StreamResponse(messages, may_go_on, headers)
+        return _StreamResponse(messages, self._counted(who), may_go_on, headers)
+
+    @contextlib.contextmanager
+    def _counted(self, who: str) -> Iterator[None]:
+        """Count a stream while it is open; nothing runs between the check and its begin."""
+        self._open[who] += 1
+        try:
+            yield
+        finally:
+            self._open[who] -= 1
+            if not self._open[who]:
+                del self._open[who]
 
     async def _events(self, what: EventsWanted) -> AsyncIterator[bytes]:
         async with self._starting:
@@ -296,17 +320,22 @@ class _StreamResponse(Response):
     """Sends messages until they end, the client leaves, takes nothing, or may read no more."""
 
     def __init__(
-        self, messages: AsyncIterator[bytes], may_go_on: Callable[[], Awaitable[bool]],
-        headers: dict[str, str],
+        self, messages: AsyncIterator[bytes], counted: AbstractContextManager[None],
+        may_go_on: Callable[[], Awaitable[bool]], headers: dict[str, str],
     ) -> None:  # fmt: skip
         headers = {**headers, "cache-control": "no-store", "x-accel-buffering": "no"}
         super().__init__(b"", 200, headers, "text/event-stream; charset=utf-8")
         del self.headers["content-length"]
         self._messages = messages
+        self._counted = counted
         self._may_go_on = may_go_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one client."""
+        with self._counted:
+            await self._serve(receive, send)
+
+    async def _serve(self, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self._send_all(send))
         leaving = asyncio.ensure_future(_left(receive))
         try:

@@ -50,7 +50,7 @@ class TokenCheck:
         address = request.client.host if request.client is not None else ""
         if self._is_locked_out(address):
             detail = f"too many wrong tokens: wait for {_WINDOW:g} s"
-            raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, detail)
+            raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, detail, retry_after=int(_WINDOW))
         hashed = token_hash(token.strip())
         who = await self.holder(hashed)
         if who is None:

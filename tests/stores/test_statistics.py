@@ -162,6 +162,9 @@ def test_sums_are_those_of_the_figures(desk: Desk) -> None:
         (statistics.task_totals(window, queue="mail"), 2),
         (statistics.queue_totals(window), 3),
         (statistics.queue_totals(window, task="nowhere"), 0),
+        (statistics.queue_totals(window, queues=["mail", "nowhere"]), 2),
+        (statistics.queue_totals(window, task=task, queues=["other"]), 1),
+        (statistics.queue_totals(window, queues=[]), 0),
     ):
         assert sum(one.jobs for one in found if one.state == "completed") == jobs
         assert sum(one.runs.total for one in found) == jobs

@@ -69,7 +69,8 @@ def main(count: int, events: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (16_384, 16_384))
     with contextlib.ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        app = Hammerflow("shop", database=f"sqlite:///{folder}/jobs.db")
+        database = f"sqlite:///{folder}/jobs.db"
+        app = Hammerflow("shop", database=database, streams_per_user=count)
         opened.callback(app.close)
         app.migrate()
         app.store.sinks.put("log", "none", {}, EventFilter.of(kinds=["*"]), by="test")

@@ -330,11 +330,36 @@ def test_workflows_are_listed_by_time(admin: httpx.Client, busy: Hammerflow) -> 
     assert refused.status_code == 422 and "since must be" in refused.json()["detail"]
 
 
+def _count(busy: Hammerflow) -> None:
+    """Run all jobs, and count them."""
+    drain(busy)
+    count_ended(busy)
+
+
+def test_figures_of_queues_are_told_page_by_page(admin: httpx.Client, busy: Hammerflow) -> None:
+    for queue in ("c", "a", "b"):
+        busy.tasks["shop.resize"].options(queue=queue).delay(1)
+    _count(busy)
+    whole = admin.get("/api/queue-stats?hours=1").json()
+    assert [one["queue"] for one in whole["items"]] == ["a", "b", "c", "default"]
+    assert [one["completed"] for one in whole["items"][:3]] == [1, 1, 1]
+    assert whole["next"] is None
+    found, after = [], ""
+    while after is not None:
+        page = admin.get("/api/queue-stats", params={"limit": 2, "after": after or "!"}).json()
+        found, after = [*found, *page["items"]], page["next"]
+    assert [(one["queue"], one["completed"]) for one in found] == [
+        (one["queue"], one["completed"]) for one in whole["items"]
+    ]
+    one = admin.get("/api/queue-stats?queue=b&task=shop.resize").json()
+    assert [item["queue"] for item in one["items"]] == ["b"]
+    assert admin.get("/api/queue-stats?limit=101").status_code == 422
+
+
 def test_runs_of_workflows_are_told_by_name_and_over_time(
     admin: httpx.Client, busy: Hammerflow
 ) -> None:
-    drain(busy)
-    count_ended(busy)
+    _count(busy)
     found = admin.get("/api/workflow-stats?hours=1").json()
     [nightly] = [one for one in found["items"] if one["name"] == "nightly"]
     assert (nightly["completed"], nightly["success_ratio"], found["span"]) == (1, 1.0, 60)

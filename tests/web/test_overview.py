@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,12 +15,18 @@ import pytest
 from hammerflow import Hammerflow
 from hammerflow.admin.overview import overview_of
 from hammerflow.admin.queues import EXPLAINED, figures_of, healths_of
+from hammerflow.errors import StoreUnavailable
 from hammerflow.ids import first_id_at, name_id, new_id
 from hammerflow.jobs.job import NewJob
 from hammerflow.jobs.outcome import Retrying
 from hammerflow.stores import queue_stats
 from hammerflow.stores.database import Database
+from hammerflow.web.access import Principal
+from hammerflow.web.recent import Recent
+from hammerflow.web.server import Warmth
 from tests.stores.kit import BAD, Desk, desk_at
+from tests.support.waiting import until
+from tests.web.conftest import TOKEN, api, served
 
 
 @pytest.fixture
@@ -133,3 +140,53 @@ def test_counts_are_shared_and_right_after_a_change(
     body = {"cron": "@daily", "task": "shop.resize", "name": "nightly", "args": [1]}
     admin.post("/api/schedules", json=body, headers={"x-hammerflow": "1"}).raise_for_status()
     assert admin.get("/api/counts").json()["schedules"] == before["schedules"] + 1
+
+
+def test_the_first_reader_after_a_pause_does_not_wait() -> None:
+    recent, asked, threads = Recent(), list[int](), set[threading.Thread]()
+    answered = threading.Event()
+
+    def read() -> int:
+        threads.add(threading.current_thread())
+        asked.append(1)
+        if len(asked) == 2:
+            assert answered.wait(20)
+        return len(asked)
+
+    def get(seconds: float = 0.0) -> int:
+        return recent.get("ages", seconds, read, stale=60.0)
+
+    assert get() == 1
+    assert [get() for _ in range(5)] == [1] * 5  # while another thread reads
+    answered.set()
+    assert recent.get("ages", 0.0, lambda: 9) == 9  # waits for that thread
+    until("the other thread has ended", lambda: not recent._behind)
+    assert threads - {threading.current_thread()}
+    recent.forget()
+    assert get() == len(asked)
+
+
+def test_what_cannot_be_read_again_is_read_by_who_asks_next() -> None:
+    recent = Recent()
+    assert recent.get("ages", 0.0, lambda: 1, stale=60.0) == 1
+
+    def fail() -> int:
+        raise StoreUnavailable("gone")
+
+    assert recent.get("ages", 0.0, fail, stale=60.0) == 1
+    until("the other thread has ended", lambda: not recent._behind)
+    with pytest.raises(StoreUnavailable):
+        recent.get("ages", 0.0, fail)
+
+
+def test_a_server_has_read_the_first_page_before_it_is_asked(
+    busy: Hammerflow, queries: Counter[str]
+) -> None:
+    site = api(busy, Principal("ann"))
+    with Warmth(site.state.warm), served(site) as url:
+        read = queries["queue_heads"], queries["dead_failed"]
+        assert read == (1, 1)
+        headers = {"authorization": TOKEN}
+        found = httpx.get(f"{url}/api/overview", headers=headers).raise_for_status()
+        assert found.json()["failures"]
+        assert read == (queries["queue_heads"], queries["dead_failed"])

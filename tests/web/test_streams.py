@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -191,6 +192,34 @@ def test_streams_leave_room_for_others(logged: Hammerflow) -> None:
         assert client.get("/api/session").status_code == 200
 
 
+def test_one_person_cannot_hold_all_streams(sqlite_url: str) -> None:
+    shop = Hammerflow("shop", database=sqlite_url, streams_per_user=2)
+    shop.migrate()
+
+    async def authorize(request: Request) -> Principal:
+        return Principal(request.headers["x-name"])
+
+    def opened(name: str, path: str = "/api/changes/stream") -> httpx.Response:
+        request = client.build_request("GET", path, headers={"x-name": name})
+        return stack.enter_context(contextlib.closing(client.send(request, stream=True)))
+
+    app = create_application(shop, authorize=authorize, title="shop")
+    with (
+        contextlib.closing(shop), served(app) as url,
+        httpx.Client(base_url=url, timeout=30) as client, contextlib.ExitStack() as stack,
+    ):  # fmt: skip
+        first, _ = opened("ann"), opened("ann", "/api/events/stream")
+        refused = opened("ann")
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "15")
+        assert b"ann has 2 streams open already" in refused.read()
+        assert opened("bob").status_code == 200
+        assert client.get("/api/session", headers={"x-name": "ann"}).status_code == 200
+        first.close()
+        until = time.monotonic() + 20
+        while opened("ann").status_code != 200:  # the server soon learns that the client has left
+            assert time.monotonic() < until
+
+
 def test_many_clients_cost_one_poller(logged: Hammerflow, admin: httpx.Client) -> None:
     """A small share of ``python -m tests.web.many_streams``."""
     reads = 0
@@ -233,12 +262,12 @@ def test_the_poller_ends_with_the_last_client(logged: Hammerflow) -> None:
         from hammerflow.admin.redaction import Redaction
         from hammerflow.admin.shown_texts import ShownTexts
 
-        hub = streams.EventHub(logged.store, anyio.CapacityLimiter(1))
+        hub = streams.EventHub(logged.store, anyio.CapacityLimiter(1), 1, 1)
         texts = ShownTexts(Redaction([]), sees_values=True)
         messages = hub._events(streams.EventsWanted(EventFilter.of(kinds=["*"]), None, texts))
         await anext(messages)
-        assert (hub.count, len(hub._tasks)) == (1, 1)
+        assert len(hub._tasks) == 1
         await messages.aclose()  # type: ignore[attr-defined]
-        assert (hub.count, len(hub._tasks)) == (0, 0)
+        assert not hub._tasks
 
     asyncio.run(run())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 
 import msgspec
 
 from hammerflow.admin.failures import FailureGroup
 from hammerflow.admin.overview import Overview, overview_of, recent_failures
-from hammerflow.stores.queue_stats import BOUND
+from hammerflow.stores.queue_stats import BOUND, QueueAge
+from hammerflow.stores.store import Store
+from hammerflow.web.recent import Recent
 from hammerflow.web.routes.alerts import AlertShown
 from hammerflow.web.routes.statistics import (
     FailureGroupShown,
@@ -22,11 +23,14 @@ from hammerflow.web.routes.statistics import (
 from hammerflow.web.routes.types import converted
 from hammerflow.web.routing import ApiCall, Nothing, Route
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "warm"]
 
 #: Seconds for which all clients of a process share one overview, and what costs most of it: for how
 #: long queues are behind, and the groups of failures.
 _AGE, _LONG_AGE = 1.0, 5.0
+#: Seconds up to which the first client after a pause gets these as they were, while they are read
+#: again; and after which a server reads them, so that nobody has to wait for them.
+_STALE, _KEPT_WARM = 60.0, 40.0
 
 
 class ProblemShown(msgspec.Struct):
@@ -110,7 +114,7 @@ class CountsShown(msgspec.Struct):
 def show_counts(call: ApiCall[Nothing, None]) -> CountsShown:
     """Count what is on the pages of a dashboard; it is some seconds old at most."""
     recent, store, lease = call.recent, call.backend.store, call.backend.lease
-    found, groups = recent.get("look", _AGE, store.queue_stats.look), _groups(call)
+    found, groups = recent.get("look", _AGE, store.queue_stats.look), _groups(store, recent)
     workers = recent.get("workers", _AGE, store.workers.list)
     silent = sum(abs(one["silent_for"]) > lease for one in workers)
     names, alerts = found["names"], found["alerts"]
@@ -129,15 +133,26 @@ def show_overview(call: ApiCall[Nothing, None]) -> OverviewShown:
 
 
 def _read(call: ApiCall[Nothing, None]) -> Overview:
-    store = call.backend.store
-    ages = call.recent.get("ages", _LONG_AGE, store.queue_stats.ages)
-    return overview_of(store, lease=call.backend.lease, ages=ages, failures=_groups(call))
+    store, recent = call.backend.store, call.recent
+    ages, groups = _ages(store, recent), _groups(store, recent)
+    return overview_of(store, lease=call.backend.lease, ages=ages, failures=groups)
 
 
-def _groups(call: ApiCall[Nothing, None]) -> Sequence[FailureGroup]:
-    store = call.backend.store
-    read = partial(recent_failures, store, datetime.now(UTC))
-    return call.recent.get("groups", _LONG_AGE, read)
+def warm(store: Store, recent: Recent) -> None:
+    """Read what costs most of an overview, unless somebody has asked for it of late."""
+    _ages(store, recent, _KEPT_WARM)
+    _groups(store, recent, _KEPT_WARM)
+
+
+def _ages(store: Store, recent: Recent, seconds: float = _LONG_AGE) -> Sequence[QueueAge]:
+    return recent.get("ages", seconds, store.queue_stats.ages, stale=_STALE)
+
+
+def _groups(store: Store, recent: Recent, seconds: float = _LONG_AGE) -> Sequence[FailureGroup]:
+    def read() -> Sequence[FailureGroup]:
+        return recent_failures(store, datetime.now(UTC))
+
+    return recent.get("groups", seconds, read, stale=_STALE)
 
 
 def _live(jobs: Mapping[str, int]) -> LiveCounts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
@@ -29,8 +30,8 @@ from hammerflow.web.routing import ApiCall, Route
 
 __all__ = ["ROUTES", "FailureGroupShown", "StatsPoint", "group_shown", "shown_group"]
 
-#: Hours for which all clients share the figures of all queues, and how old those get, in seconds.
-_SHARED, _AGE = (1.0, 24.0), 30.0
+#: Queues of one answer: a histogram for each queue, task, state and hour is decoded.
+_MOST_QUEUES = 100
 _NEWEST = 3_000  # errors, and parked jobs, that are grouped
 
 
@@ -77,10 +78,13 @@ class StatsSeries(msgspec.Struct):
 
 
 class QueueStatsQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """Of which time, and of which task."""
+    """Of which time, of which task, and of which queues."""
 
     hours: Hours = 24.0
     task: Name | None = None
+    queue: Annotated[Name, Meta(description="This one alone.")] | None = None
+    after: Annotated[Name, Meta(description="Begin after this queue.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=_MOST_QUEUES, description="The most queues.")] = 50
 
 
 class QueueStatsRow(StatsFields, kw_only=True):
@@ -90,9 +94,14 @@ class QueueStatsRow(StatsFields, kw_only=True):
 
 
 class QueueStatsList(msgspec.Struct):
-    """The statistics of each queue."""
+    """The statistics of queues in the order of their names; of those without any jobs none.
+
+    Attributes:
+        next: give it as after to read on; null after the last queue.
+    """
 
     items: list[QueueStatsRow]
+    next: str | None
 
 
 class WorkflowStatsQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -184,17 +193,18 @@ def show_series(call: ApiCall[SeriesQuery, None]) -> StatsSeries:
 
 def list_queue_stats(call: ApiCall[QueueStatsQuery, None]) -> QueueStatsList:
     """Show how many jobs of each queue were enqueued and ended, and their times."""
-    query = call.query
-    store = call.backend.store
-
-    def read() -> QueueStatsList:
-        found = queue_totals(store, query.hours * 3600, task=query.task)
-        rows = [converted(summary_json("queue", one), QueueStatsRow) for one in found]
-        return QueueStatsList(rows)
-
-    if query.task is None and query.hours in _SHARED:
-        return call.recent.get(f"queue-stats {query.hours:g}", _AGE, read)
-    return read()
+    store, query = call.backend.store, call.query
+    if query.queue is not None:
+        names: Sequence[str] = [query.queue]
+        following = None
+    else:
+        known = store.queues.registered()
+        rest = known[bisect_right(known, query.after or "") :]
+        names = rest[: query.limit]
+        following = names[-1] if len(rest) > query.limit else None
+    found = queue_totals(store, query.hours * 3600, task=query.task, queues=names)
+    rows = [converted(summary_json("queue", one), QueueStatsRow) for one in found]
+    return QueueStatsList(rows, following)
 
 
 class FailuresQuery(msgspec.Struct, forbid_unknown_fields=True):

@@ -84,7 +84,7 @@ export type JobEdited = { id: string; kept_keys: Array<string> };
 
 export type JobFields = { id: string; task: string; queue: string; priority: number; state: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting"; dependency_status: string; attempt: number; created_at: string; run_at: string | null; started_at: string | null; finished_at: string | null; seconds: number | null; parent_id: string | null; root_id: string | null; depth: number; spawn_index: number | null; unique_key: string | null; reason: string | null; progress: number | null; progress_note: string | null; headers: Record<string, any>; options: Record<string, any>; workflow_id: string | null; worker_id: number | null };
 
-export type JobLogsShown = { items: Array<AttemptLogShown>; values_hidden: boolean };
+export type JobLogsShown = { items: Array<AttemptLogShown>; values_hidden: boolean; is_over: boolean };
 
 export type JobRow = { id: string; task: string; queue: string; priority: number; state: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting"; dependency_status: string; attempt: number; created_at: string; run_at: string | null; started_at: string | null; finished_at: string | null; seconds: number | null; parent_id: string | null; root_id: string | null; depth: number; spawn_index: number | null; unique_key: string | null; reason: string | null; progress: number | null; progress_note: string | null; headers: Record<string, any>; options: Record<string, any>; workflow_id: string | null; worker_id: number | null; worker: WorkerRef | null; error: ErrorNote | null };
 
@@ -186,7 +186,7 @@ export type QueueList = { items: Array<QueueRow> };
 
 export type QueueRow = { name: string; paused_at: string | null; paused_by: string | null; reason: string | null; ready: number; running: number; scheduled: number; waiting: number; parked: number; oldest: number | null; at_least: Array<string>; enqueued_per_second: number; ended_per_second: number };
 
-export type QueueStatsList = { items: Array<QueueStatsRow> };
+export type QueueStatsList = { items: Array<QueueStatsRow>; next: string | null };
 
 export type QueueStatsRow = { enqueued: number; completed: number; failed: number; cancelled: number; skipped: number; wait_p50: number | null; wait_p95: number | null; wait_p99: number | null; run_p50: number | null; run_p95: number | null; run_p99: number | null; wait_mean: number | null; run_mean: number | null; queue: string };
 
@@ -353,7 +353,7 @@ export class HammerflowClient {
   showDependencies(params: { job_id: string; limit?: number }, options?: RequestOptions): Promise<DependenciesShown>;
   /** Change the arguments, queue or priority of a job that has not started. */
   editJob(params: { job_id: string } & JobEdit, options?: RequestOptions): Promise<JobEdited>;
-  /** Show what the attempts of a job have logged, if its task keeps it. */
+  /** Show what the attempts of a job have logged and printed, if its task keeps it. */
   showLogs(params: { job_id: string; attempt?: number }, options?: RequestOptions): Promise<JobLogsShown>;
   /** Run again, cancel or remove all jobs of a filter. */
   startOperation(params: NewOperation, options?: RequestOptions): Promise<OperationShown>;
@@ -368,7 +368,7 @@ export class HammerflowClient {
   /** Show figures over time: by minute below a day, by hour up to 24 days, then by day. */
   showSeries(params?: { hours?: number; task?: string; queue?: string }, options?: RequestOptions): Promise<StatsSeries>;
   /** Show how many jobs of each queue were enqueued and ended, and their times. */
-  listQueueStats(params?: { hours?: number; task?: string }, options?: RequestOptions): Promise<QueueStatsList>;
+  listQueueStats(params?: { hours?: number; task?: string; queue?: string; after?: string; limit?: number }, options?: RequestOptions): Promise<QueueStatsList>;
   /** Show how many runs of workflows ended, how many completed, and how long they took. */
   listWorkflowStats(params?: { hours?: number; name?: string }, options?: RequestOptions): Promise<WorkflowStatsList>;
   /** List failed and parked jobs in groups: by task, type of error and message. */

@@ -177,7 +177,7 @@ const OPERATIONS = /* table */ {
   stopOperation: ["POST", "/api/operations/{operation_id}/stop", [], false],
   undoOperationById: ["POST", "/api/operations/{operation_id}/undo", [], false],
   showSeries: ["GET", "/api/statistics", ["hours", "task", "queue"], false],
-  listQueueStats: ["GET", "/api/queue-stats", ["hours", "task"], false],
+  listQueueStats: ["GET", "/api/queue-stats", ["hours", "task", "queue", "after", "limit"], false],
   listWorkflowStats: ["GET", "/api/workflow-stats", ["hours", "name"], false],
   listFailures: ["GET", "/api/failures", ["task", "error", "since"], false],
   listQueues: ["GET", "/api/queues", [], false],
