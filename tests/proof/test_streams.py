@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.proof.streams.__main__ import run
+from tests.proof.streams.__main__ import ENDPOINTS, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -14,4 +14,5 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 def test_every_endpoint_gets_every_event() -> None:
     """The output tells the seed, and what was broken."""
     seed = random.SystemRandom().randrange(10**6)
-    assert run("sqlite", seconds=3, seed=seed, pause=0.2, rate=2, workers=1, has_clouds=False) == 0
+    small = {*ENDPOINTS} - {"kinesis", "pubsub"}  # the drivers of the others are large
+    assert run("sqlite", seconds=3, seed=seed, pause=0.2, rate=2, workers=1, only=small) == 0

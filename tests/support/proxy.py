@@ -73,6 +73,11 @@ class Proxy:
         """Let only so much through from now on, each way of each connection; None: all of it."""
         self._rate = bytes_per_second
 
+    def lead_to(self, url: str) -> None:
+        """Have new connections lead to another server from now on."""
+        parts = urlsplit(url)
+        self._server = (parts.hostname or "127.0.0.1", parts.port or 0)
+
     def drop_all(self) -> None:
         """Cut every connection there is now."""
         pairs, self._pairs = self._pairs, []

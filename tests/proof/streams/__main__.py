@@ -1,5 +1,5 @@
 """python -m tests.proof.streams [--database sqlite|postgres|mariadb] [--minutes N] [--seed S]
-[--pause SECONDS] [--rate R] [--no-clouds]
+[--pause SECONDS] [--rate R] [--only ENDPOINT ...]
 
 Clients send plain, failing, retried and spawned jobs and workflows to real workers. Every event
 goes to Kafka, a Redis stream, Kinesis and Pub/Sub; what becomes of jobs and workflows to NATS; the
@@ -21,7 +21,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from hammerflow import Hammerflow
@@ -45,21 +45,23 @@ from tests.proof.streams.nemesis import StreamNemesis
 from tests.support.servers import MariaDB, Postgres
 from tests.support.waiting import until
 
-__all__ = ["run"]
+__all__ = ["ENDPOINTS", "run"]
 
 #: Seconds after the last fault within which another job must end while some are left, and a sink
 #: must move while there are events to send: it is taken over after 15.
 _QUIET, _ARRIVAL = 60.0, 60.0
+#: The names of all endpoints.
+ENDPOINTS = ("kinesis", "pubsub", "kafka", "redis", "nats", "http", "webhook")
 
 
 def run(
     database: str, *, seconds: float, seed: int, pause: float = 1.0, rate: float = 1.5,
-    workers: int = 2, relays: int = 2, has_clouds: bool = True,
+    workers: int = 2, relays: int = 2, only: Collection[str] = ENDPOINTS,
 ) -> int:  # fmt: skip
     """One run; 0 if the promises hold.
 
     Args:
-        has_clouds: events go to Kinesis and Pub/Sub, too, whose drivers are large.
+        only: the endpoints that get events.
     """
     print(f"streams: {database}, {seconds:.0f} s, seed {seed}")
     folder = Path(tempfile.mkdtemp(prefix="hammerflow-streams-"))
@@ -73,7 +75,7 @@ def run(
         shop = Shop(url, folder)
         stack.callback(shop.close)
         shop.desk.sql("CREATE TABLE marks (mark VARCHAR(64))")
-        endpoints = _endpoints(folder, stack, has_clouds=has_clouds)
+        endpoints = _endpoints(folder, stack, only)
         for each in endpoints:
             wanted = EventFilter.of(kinds=each.kinds, tasks=each.tasks)
             shop.client.store.sinks.put(each.name, each.kind, each.options, wanted)
@@ -105,18 +107,19 @@ def run(
 
 
 def _endpoints(
-    folder: Path, stack: contextlib.ExitStack, *, has_clouds: bool
+    folder: Path, stack: contextlib.ExitStack, only: Collection[str]
 ) -> Sequence[Endpoint]:
+    makers: Mapping[str, Callable[[], Endpoint]] = {
+        "kinesis": lambda: KinesisEndpoint(folder), "pubsub": lambda: PubSubEndpoint(folder),
+        "kafka": KafkaEndpoint, "redis": RedisEndpoint,
+        "nats": lambda: NatsEndpoint(folder / "nats"), "http": lambda: HttpEndpoint(folder),
+        "webhook": lambda: WebhookEndpoint(folder),
+    }  # fmt: skip
     made: list[Endpoint] = []
-    clouds = (lambda: KinesisEndpoint(folder), lambda: PubSubEndpoint(folder))
-    for make in (
-        *(clouds if has_clouds else ()),
-        KafkaEndpoint, RedisEndpoint,
-        lambda: NatsEndpoint(folder / "nats"), lambda: HttpEndpoint(folder),
-        lambda: WebhookEndpoint(folder),
-    ):  # fmt: skip
-        made.append(make())
-        stack.callback(made[-1].close)
+    for name in ENDPOINTS:
+        if name in only:
+            made.append(makers[name]())
+            stack.callback(made[-1].close)
     return made
 
 
@@ -193,7 +196,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between two faults")
     parser.add_argument("--rate", type=float, default=1.5, help="enqueues per second and client")
-    parser.add_argument("--clouds", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--only", nargs="+", default=ENDPOINTS, choices=ENDPOINTS)
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
     return run(
@@ -202,7 +205,7 @@ def main() -> int:
         seed=seed,
         pause=given.pause,
         rate=given.rate,
-        has_clouds=given.clouds,
+        only=given.only,
     )
 
 

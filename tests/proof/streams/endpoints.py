@@ -38,6 +38,7 @@ _COMMON: Mapping[str, Any] = {"batch": 200, "backoff": 1.0, "timeout": 2.0}
 #: Errors of the protocol that a producer or the sink tries again: NOT_LEADER, TIMED_OUT,
 #: NOT_ENOUGH_REPLICAS, NOT_AUTHORIZED.
 _CODES = (6, 7, 19, 29)
+_NOT_LEADER = _CODES[0]
 
 
 class Fault(NamedTuple):
@@ -91,19 +92,36 @@ class Endpoint(ABC):
 
 
 class KafkaEndpoint(Endpoint):
-    """Three brokers whose data is in memory: they are cut off, not killed."""
+    """Three brokers, whose data is in memory: what a killed cluster has acknowledged was read
+    before. The next one is empty, and has other addresses behind that of the first connection."""
 
     name = kind = "kafka"
 
     def __init__(self) -> None:
+        self._earlier: list[Mapping[int, Sequence[bytes]]] = []  # of killed clusters
+        self._wire = Proxy("kafka://127.0.0.1:1")
+        super().__init__({"servers": self._wire.url.split("/")[2], "topic": _STREAM})
+        self._start()
+
+    def _start(self) -> None:
         self._kafka = Kafka()
         self._kafka.topic(_STREAM, _PARTITIONS)
         self._follower = _Follower(self._kafka.servers)
-        super().__init__({"servers": self._kafka.servers, "topic": _STREAM})
+        self.ports = {int(port) for port in re.findall(r":(\d+)", self._kafka.servers)}
+        self._wire.lead_to(f"kafka://{self._kafka.servers.split(',')[0]}")
+
+    def _kill(self) -> None:
+        """Kill the process, once it takes nothing more and all that it has taken was read."""
+        self._kafka.fail(*[_NOT_LEADER] * 5_000)
+        self._earlier.append(self._follower.finish())
+        self._kafka.kill()
 
     def faults(self) -> Sequence[Fault]:
         kafka = self._kafka
+        killed = Fault("Kafka killed", 3, lambda _: self._kill(), self._start)
         return (
+            killed,
+            killed,
             Fault("Kafka down", 4, lambda _: kafka.down(), kafka.up),
             Fault("Kafka broker down", 6, lambda d: kafka.down(d.choice(BROKERS)), kafka.up),
             Fault("Kafka slow", 4, lambda d: kafka.slow(d.choice((200, 1_500, 3_000))), self._fast),
@@ -116,14 +134,16 @@ class KafkaEndpoint(Endpoint):
     def read(self) -> list[dict[str, Any]]:
         places: dict[str, int] = {}
         events = []
-        for partition, values in self._follower.finish().items():
-            for value in values:
-                events.append(event := json.loads(value))
-                place = places.setdefault(event["partitionkey"], partition)
-                assert place == partition, f"{event['partitionkey']} is in two partitions"
+        for found in (*self._earlier, self._follower.finish()):
+            for partition, values in found.items():
+                for value in values:
+                    events.append(event := json.loads(value))
+                    place = places.setdefault(event["partitionkey"], partition)
+                    assert place == partition, f"{event['partitionkey']} is in two partitions"
         return events
 
     def close(self) -> None:
+        self._wire.close()
         self._follower.stop()
         self._kafka.kill()
 
@@ -137,6 +157,9 @@ class _Follower:
             "auto.offset.reset": "error", "log_level": 0, "reconnect.backoff.max.ms": 200,
             "topic.metadata.refresh.interval.ms": 1_000,
         })  # fmt: skip
+        self._consumer.list_topics(
+            _STREAM, timeout=20
+        )  # else its partitions are unknown for a while
         self._parts = [TopicPartition(_STREAM, number, 0) for number in range(_PARTITIONS)]
         self._consumer.assign(self._parts)
         self._found: dict[int, list[bytes]] = {number: [] for number in range(_PARTITIONS)}
