@@ -37,6 +37,8 @@ _FIELDS: Final = (
 )  # fmt: skip
 _SECOND: Final = ("second", 60)
 _HOUR = 1  # its place in what croniter expands
+#: Names whose zone differs from host to host, or which many hosts do not have.
+_OF_THE_HOST = re.compile("localtime|posixrules|Factory|posix/.*|right/.*")
 _PART = re.compile(r"(?P<first>[^-/]+)(?:-(?P<last>[^-/]+))?(?:/(?P<step>\d+))?")
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -153,13 +155,12 @@ class Cron:
 
 
 def _zone(tz: object) -> ZoneInfo:
-    if is_a(tz, ZoneInfo):
-        return tz
     try:
-        if is_a(tz, str):
-            return ZoneInfo(str(tz))
+        zone = ZoneInfo(str(tz)) if is_a(tz, str) else tz
     except (ValueError, OSError, LookupError):
-        pass  # said below
+        zone = None
+    if is_a(zone, ZoneInfo) and not _OF_THE_HOST.fullmatch(zone.key or "localtime"):
+        return zone
     raise ConfigError(f'tz must name a time zone, such as "Europe/Berlin", not {safe_repr(tz)}')
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -15,6 +16,11 @@ __all__ = ["crontab"]
 #: One field: text, a number, or several numbers.
 Field: TypeAlias = str | int | Iterable[int]
 _LONGEST = 200  # characters of a field, and values
+#: Days and months by their whole names, which Celery takes and cron does not.
+_NAMES = re.compile(
+    r"(?i)\b(monday|tuesday|wednesday|thursday|friday|saturday|sunday|january|february|march|april|"
+    r"june|july|august|september|october|november|december)\b"
+)
 
 
 class crontab:  # noqa: N801 - Celery's name
@@ -57,7 +63,7 @@ class crontab:  # noqa: N801 - Celery's name
 
 def _field(value: object) -> str:
     field = _one(value)
-    if field is None and is_a(value, list | tuple | set | frozenset):
+    if field is None and is_a(value, list | tuple | set | frozenset | range):
         several: Any = value
         parts = [_one(part) for part in [*several][:_LONGEST]]
         if parts and None not in parts:
@@ -73,7 +79,7 @@ def _one(value: object) -> str | None:
         return str(number) if abs(number) < 1_000 else None
     plain = plain_text(value)
     field = "" if plain is None or len(plain) > _LONGEST else "".join(plain.split())
-    return field or None
+    return _NAMES.sub(lambda name: name[0][:3], field) or None
 
 
 _FIELD = ValueCheck("str | int | set", "text such as '*/5', a number or a set of numbers", _field)

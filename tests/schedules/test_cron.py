@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from hammerflow.errors import ConfigError
 from hammerflow.schedules.cron import Cron
+from hammerflow.schedules.crontab import crontab
 from hammerflow.schedules.description import description
 from tests.schedules.oracle import (
     EXPRESSIONS,
@@ -195,10 +197,28 @@ def test_what_is_no_expression_is_refused_in_a_sentence(expression: object, says
     assert time.monotonic() - begun < 5
 
 
-@pytest.mark.parametrize("tz", ["Mars/Base", "", None, 3, "../etc/passwd", "\0", "Europe/" * 99])
+@pytest.mark.parametrize(
+    "tz",
+    ["Mars/Base", "", None, 3, "../etc/passwd", "\0", "Europe/" * 99, "localtime", "right/UTC"],
+)
 def test_a_zone_must_exist(tz: object) -> None:
     with pytest.raises(ConfigError, match='"Europe/Berlin"'):
         Cron.parse("@daily", tz)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"day_of_week": "Sunday"}, "* * * * Sun"),
+        ({"day_of_week": "monday-friday,sun"}, "* * * * mon-fri,sun"),
+        ({"day_of_week": ["saturday", 0], "hour": 3}, "* 3 * * 0,sat"),
+        ({"month_of_year": "january-march/2,may"}, "* * * jan-mar/2,may *"),
+        ({"minute": range(0, 60, 20)}, "0,20,40 * * * *"),
+    ],
+)
+def test_names_and_numbers_of_celery_are_taken(fields: Any, text: str) -> None:
+    assert str(crontab(**fields)) == text
+    assert Cron.parse(text)
 
 
 def test_h_follows_from_the_name_of_the_schedule() -> None:
