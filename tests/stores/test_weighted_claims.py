@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 
 import pytest
 
@@ -11,7 +12,9 @@ from hammerflow.ids import new_id
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import Limit
 from hammerflow.jobs.priority_rule import WEIGHTS, PriorityRule
+from hammerflow.jobs.shares import Shares
 from hammerflow.stores.claims import Claims, ScanThresholds
+from hammerflow.stores.weighted_claims import claim_by_weight
 from tests.stores.kit import Desk
 from tests.stores.test_limits import TASK, keyed, limit
 
@@ -81,6 +84,35 @@ def test_what_a_priority_cannot_fill_is_claimed_at_once(desk: Desk) -> None:
 
     assert by_priority(desk.claim(38, rule=WEIGHTED)) == {4: 2, 3: 1, 0: 35}
     assert by_priority(desk.claim(38, rule=WEIGHTED)) == {0: 15}
+
+
+@pytest.mark.parametrize("is_passed", [True, False])
+def test_only_what_was_passed_over_is_owed_to_its_priority(desk: Desk, is_passed: bool) -> None:
+    """On InnoDB a neighbour's claim may hold the place behind its rows; nothing else does."""
+    backlog(desk, 5 * 38)
+    ready: dict[int, list[Claimed]] = {}
+    for job in desk.claim(500):
+        ready.setdefault(4 - job.priority, []).append(job)
+    held = {0}
+
+    def source(counts: Mapping[int, int]) -> list[Claimed]:
+        open_ = counts.keys() - held
+        return [ready[order].pop(0) for order in open_ for _ in range(counts[order])]
+
+    shares, claimed = Shares[int](), list[list[Claimed]]()
+    for _ in range(4):
+        passed = held.copy if is_passed else tuple
+        claimed.append(claim_by_weight(shares, WEIGHTS, 38, [source], passed))
+        held = set()
+
+    assert [len(jobs) for jobs in claimed] == [38] * 4
+    rest = by_priority([job for jobs in claimed[1:] for job in jobs])
+    if is_passed:
+        assert by_priority([job for jobs in claimed for job in jobs]) == +Counter(
+            {priority: 4 * weight for priority, weight in SHARES.items()}
+        )
+    else:
+        assert rest == Counter({priority: 3 * weight for priority, weight in SHARES.items()})
 
 
 def test_the_oldest_of_a_priority_comes_first(desk: Desk) -> None:
