@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -240,6 +240,9 @@ def cancel(
         if tree:
             roots = [find_job(backend.store, job_id) for job_id in job_ids]
             number = sum(map(cancellations.unfinished_below, roots))
+            if not number and not dry_run:
+                _tell_ended(session, backend, roots)
+                return 0
             trees = (cancellations.of_tree(root, reason, then=then) for root in roots)
             chunks = itertools.chain.from_iterable(trees)
             answers = partial(told, _rung(backend, chunks), is_unended=True)
@@ -249,6 +252,17 @@ def cancel(
             ids = selection.ids(newest)
             answers = partial(told, _rung(backend, cancellations.of_jobs(ids, reason, then=then)))
         return run_in_bulk(session, "cancel", number, answers, yes=yes, dry_run=dry_run)
+
+
+def _tell_ended(session: Session, backend: SessionBackend, roots: Sequence[bytes]) -> None:
+    """Of trees whose jobs have all ended: how the first job of each has."""
+    jobs = backend.store.jobs.get_many(roots)
+    answers = [{"id": str(job.id), "now": str(job.state)} for job in jobs]
+    if session.as_json:
+        output.show_json_list(iter(answers), is_lines=session.as_lines)
+    else:
+        for each in answers:
+            output.say(f"{each['id']}  {each['now']}, and all jobs below it have ended")
 
 
 def _selection(

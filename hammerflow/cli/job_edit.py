@@ -22,7 +22,7 @@ from hammerflow.text import counted, user_at_host
 __all__ = ["edit", "purge"]
 
 #: Seconds for which jobs are counted before a person is asked: no index knows those that match.
-_COUNT_SECONDS = 0.15
+_COUNT_SECONDS = 0.1
 _NOT_WHOLE = f"; counting stopped after {_COUNT_SECONDS:g} s, and --exact counts all"
 
 

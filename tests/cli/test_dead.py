@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from hammerflow import Hammerflow
+from hammerflow import Hammerflow, JobState
 from hammerflow.jobs.outcome import Completed, Failed, Failure, Parked
 from hammerflow.testing import drain
 from tests.cli.conftest import Run, claim, settle
@@ -130,6 +130,15 @@ def test_a_rate_spreads_the_starts(run: Run, embedded_shop: Hammerflow) -> None:
     undone = run("job", "dead", "undo", done["operation"][:20])
     assert undone.out == "put 3 jobs back; 0 jobs had started\n"
     assert states(run) == ["failed"] * 3
+
+
+def test_refused_jobs_leave_no_gap_in_the_rate(run: Run, embedded_shop: Hammerflow) -> None:
+    fail(embedded_shop, (1, 2), (3, 4), unique_key="k")
+    fail(embedded_shop, (5, 6))
+    run("job", "dead", "replay", "--all", "--rate", "1/h", "--yes")
+    (last,) = embedded_shop.jobs(state=JobState.SCHEDULED)
+    assert last.run_at is not None
+    assert 3_500 < last.run_at.timestamp() - embedded_shop.store.clock() <= 3_600
 
 
 def test_twins_are_named_with_their_holder(run: Run, shop: Hammerflow) -> None:

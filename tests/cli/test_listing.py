@@ -173,5 +173,10 @@ def test_a_tree_is_cancelled(run: Run, embedded_shop: Hammerflow) -> None:
     assert (unasked.code, "this would cancel 3 jobs: give --yes" in unasked.err) == (2, True)
     assert (ended.code, ended.out) == (0, "3 jobs: cancelled\n")
     assert [child.state for child in root.children()] == ["cancelled"] * 3
+    again = run("job", "cancel", root.id, "--tree")
+    assert (again.code, again.out) == (
+        0,
+        f"{root.id}  completed, and all jobs below it have ended\n",
+    )
     assert run("job", "cancel", "--tree", "--queue", "default").code == 2
     assert run("job", "cancel", root.id, "--dry-run").code == 2
