@@ -80,10 +80,10 @@ function Lines({ times, series, height, stacked = false, unit, onZoom, label }) 
       if (isOver || !box.current) return;
       const axis = { stroke: resolved("faint"), grid: { stroke: resolved("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
       plot.current = new UPlot({
-        width: box.current.clientWidth, height, cursor: { y: false, points: { size: 5 }, drag: { x: Boolean(onZoom), setScale: false } },
+        width: box.current.clientWidth, height, padding: [8, 14, 0, 0], cursor: { y: false, points: { size: 5 }, drag: { x: Boolean(onZoom), setScale: false } },
         legend: { live: true }, select: { show: Boolean(onZoom) }, scales: { y: { range: (u, least, most) => [0, Math.max(most * 1.1, unit === count ? 4 : 0.001)] } },
         hooks: { setSelect: [(u) => u.select.width > 4 && onZoom?.(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x"))] },
-        axes: [{ ...axis, size: 30, grid: { show: false }, values: (u, marks) => marks.map((at) => when(at, times)) }, { ...axis, size: wide, incrs: unit === count ? WHOLE : SECONDS, values: (u, marks) => marks.map(unit) }],
+        axes: [{ ...axis, size: 26, grid: { show: false }, values: (u, marks) => marks.map((at) => when(at, times)) }, { ...axis, size: wide, incrs: unit === count ? WHOLE : SECONDS, values: (u, marks) => marks.map(unit) }],
         series: [{ value: (u, at) => (at ? clockOf(new Date(at * 1000)) : "") }, ...[...series].reverse().map((one) => ({
           label: one.name, stroke: resolved(one.state), width: 1.5, points: { show: false }, fill: stacked ? pale(resolved(one.state)) : undefined,
           value: (u, value, place, row) => (row === null ? "" : unit(one.values[row] ?? 0)) }))],
