@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from hammerflow.events.filter import EventFilter
 from hammerflow.services.rescuer import Rescuer
+from hammerflow.stores.cluster_metrics import ClusterMetrics
 from hammerflow.stores.explain import reasons
 from tests.stores.kit import Desk
 from tests.support.waiting import until
@@ -34,6 +38,22 @@ def test_a_dead_worker_is_found_after_the_clock_was_set_back(desk: Desk) -> None
     until("the sweep", taken_over)
     assert [worker["id"] for worker in desk.store.workers.list()] == [2]
     assert desk.state(job.id) == "ready"
+
+
+def test_what_a_dead_process_holds_is_free_after_the_clock_was_set_back(desk: Desk) -> None:
+    store = desk.store
+    store.sinks.put("s", "none", {}, EventFilter())
+    metrics = ClusterMetrics(store, lease=LEASE)
+    turns: dict[str, Callable[[int], Any]] = {
+        "relay": lambda holder: store.events.take_turn(holder, 10.0),
+        "sinks": lambda holder: store.sinks.take("s", holder),
+        "alerting": lambda holder: store.alerts.take_turn(holder, 10.0),
+        "metrics": lambda holder: metrics.take_turn(holder, 10.0),
+    }
+    for table, take in turns.items():
+        assert take(1) and not take(2), table
+        desk.sql(f"UPDATE {{{table}}} SET until = until + 3600")
+        assert take(2) and not take(1), table
 
 
 @pytest.mark.parametrize("is_alive", [True, False])

@@ -10,7 +10,7 @@ WHERE NOT EXISTS (SELECT 1 FROM {alerting})
 UPDATE {alerting}
 SET holder = :holder::bigint, until = {epoch} + :hold::float8
 WHERE id = 1
-  AND (holder IS NULL OR holder = :holder::bigint OR until < {epoch})
+  AND (holder IS NULL OR holder = :holder::bigint OR until < {epoch} OR until > {epoch} + 2 * :hold::float8)
 
 -- name: alerting_give
 UPDATE {alerting}

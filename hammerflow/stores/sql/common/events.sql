@@ -56,12 +56,13 @@ UPDATE {relay}
 SET position = :position::bigint
 WHERE id = 1
 
--- Of competing processes one moves rows, for :hold seconds from its last sign of life.
+-- Of competing processes one moves rows, for :hold seconds from its last sign of life. A time that is further
+-- ahead was written before the clock was set back; so it is with every hold.
 -- name: relay_take
 UPDATE {relay}
 SET holder = :holder::bigint, until = {epoch} + :hold::float8
 WHERE id = 1
-  AND (holder IS NULL OR holder = :holder::bigint OR until < {epoch})
+  AND (holder IS NULL OR holder = :holder::bigint OR until < {epoch} OR until > {epoch} + 2 * :hold::float8)
 
 -- name: relay_give
 UPDATE {relay}
@@ -199,7 +200,7 @@ UPDATE {sinks}
 SET holder = :holder::bigint, until = {epoch} + :hold::float8, term = term + 1
 WHERE name = :name::text
   AND state = 'running'
-  AND (holder IS NULL OR until < {epoch})
+  AND (holder IS NULL OR until < {epoch} OR until > {epoch} + 2 * :hold::float8)
 
 -- name: sink_taken
 SELECT term, position, delivered
