@@ -13,7 +13,14 @@ from hammerflow.alerts.posting import TargetError, post, signature_headers
 from hammerflow.errors import ConfigError
 from hammerflow.options.checks import FLAG, Unfit, ValueCheck, choice, duration, text, whole
 from hammerflow.options.option import Option, OptionTable, checked, unknown_option
-from hammerflow.options.variables import HIDDEN, Bounds, filled, is_variable, redacted
+from hammerflow.options.variables import (
+    HIDDEN,
+    Bounds,
+    filled,
+    is_variable,
+    redacted,
+    refuse_hidden,
+)
 from hammerflow.text import plain_text, safe_repr
 from hammerflow.webhooks import check_secret
 
@@ -208,6 +215,7 @@ def check_target(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
             f"there is no kind of alert target {safe_repr(kind)}: it is {', '.join(TARGETS)}"
         )
     found, owner = TARGETS[kind], f"the alert target of kind {kind}"
+    refuse_hidden(owner, given)
     plain: dict[str, Any] = {}
     for name, value in given.items():
         is_open = is_variable(value)

@@ -21,6 +21,7 @@ __all__ = [
     "filled",
     "is_variable",
     "redacted",
+    "refuse_hidden",
 ]
 
 #: Shown instead of a secret.
@@ -140,6 +141,20 @@ def _filled(owner: str, value: Any) -> Any:
         return os.environ[found[1]]
 
     return _VARIABLE.sub(variable, value)
+
+
+def refuse_hidden(owner: str, options: Mapping[str, Any]) -> None:
+    """Refuse what was shown instead of a secret: who changes options that were read must give
+    their secrets again.
+
+    Raises:
+        ConfigError: an option has it; names the option.
+    """
+    for name, value in options.items():
+        if HIDDEN in str(value):
+            raise ConfigError(
+                f"{owner}: {HIDDEN} in {name} is shown instead of a secret: give the secret again"
+            )
 
 
 def redacted(value: Any) -> Any:

@@ -19,6 +19,7 @@ from hammerflow.options.variables import (
     filled,
     is_variable,
     redacted,
+    refuse_hidden,
 )
 from hammerflow.sinks.base import Sink
 from hammerflow.text import plain_text, safe_repr
@@ -147,6 +148,7 @@ def check_config(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: an option is unknown or of the wrong type.
     """
     options = OptionTable((*COMMON, *kind_class(kind).OPTIONS))
+    refuse_hidden(f"the sink of kind {kind}", given)
     literal = {name: value for name, value in given.items() if not is_variable(value)}
     found = checked(options, literal, f"the sink of kind {kind}", unknown=ConfigError)
     for name, value in given.items():

@@ -12,12 +12,19 @@ import pytest
 
 from hammerflow import guarded_http
 from hammerflow.alerts.posting import TargetError, post
+from hammerflow.alerts.targets import check_target, shown_target
 from hammerflow.errors import ConfigError
 from hammerflow.events.event import Event
 from hammerflow.options.variables import CLOSED, Bounds
 from hammerflow.sinks.base import Message, SinkError
 from hammerflow.sinks.http import HttpSink
-from hammerflow.sinks.registry import KINDS, kind_class, open_sink, shown_config
+from hammerflow.sinks.registry import (
+    KINDS,
+    check_config,
+    kind_class,
+    open_sink,
+    shown_config,
+)
 from tests.sinks.receiver import LOCAL
 from tests.sinks.test_delivery import add, deliver
 from tests.stores.kit import Desk
@@ -128,6 +135,16 @@ def test_an_address_that_was_checked_is_the_one_that_is_reached(
 )
 def test_no_secret_of_a_url_is_shown(url: str, shown: str) -> None:
     assert shown_config("http", {"url": url}) == {"url": shown}
+
+
+def test_what_is_shown_instead_of_a_secret_is_not_taken_for_it() -> None:
+    """A program reads a sink, changes an option, and writes all of them."""
+    shown = shown_config("http", {"url": "https://h/x?token=s3cret"})
+    with pytest.raises(ConfigError, match="in url is shown instead of a secret"):
+        check_config("http", shown)
+    target = shown_target("slack", {"url": "https://hooks.example/s3cret"})
+    with pytest.raises(ConfigError, match="give the secret again"):
+        check_target("slack", target)
 
 
 def test_what_a_driver_says_is_kept_without_secrets(embedded_desk: Desk, server: Server) -> None:
