@@ -26,29 +26,31 @@ _ARGS = app.codec.encode_call((0,), {})
 _WEIGHTED = PriorityRule(is_weighted=True)
 _TENANTS = {str(number): 1 for number in range(5)}
 _QUEUES = {"high": 5, "middle": 2, "low": 1}
+_FEW = 5_000  # jobs
 _BODY = 0.005  # seconds
 _BAR = "none off by more than 10 %"
 
 
 def shares(n: int) -> Iterator[Figures]:
-    """Claims of 1, 4 and 10 by four and by eight at once; then four workers with three queues."""
-    total = max(200, min(n // 10, 4_000))
+    """Claims of 1, 4 and 10 by four and by eight at once; then four workers with three queues. Few
+    jobs tell nothing of shares, so then it is one of each, by fewer."""
+    total = max(50, min(n // 10, 4_000))
+    runs = [(4, 4)] if n < _FEW else [(count, room) for count in (4, 8) for room in (1, 4, 10)]
     priorities = {4 - order: weight for order, weight in WEIGHTS.items()}
-    for claimers in (4, 8):
-        for room in (1, 4, 10):
-            clear()
-            _put(priorities, total, lambda priority: _plain("default", priority))
-            found = _at_once(claimers, room, total, noop.name, "default", _WEIGHTED)
-            given = Counter(job.priority for job in found)
-            yield _row(f"{claimers} claimers of {room}, weighted priorities", given, priorities)
-            reset(Limit())
-            tenants = _put(_TENANTS, total, fair_job)
-            found = _at_once(claimers, room, total, limited.name, "limited", STRICT)
-            members = Counter(tenants[job.id] for job in found)
-            yield _row(f"{claimers} claimers of {room}, fairness keys", members, _TENANTS)
+    for claimers, room in runs:
+        clear()
+        _put(priorities, total, lambda priority: _plain("default", priority))
+        found = _at_once(claimers, room, total, noop.name, "default", _WEIGHTED)
+        given = Counter(job.priority for job in found)
+        yield _row(f"{claimers} claimers of {room}, weighted priorities", given, priorities)
+        reset(Limit())
+        tenants = _put(_TENANTS, total, fair_job)
+        found = _at_once(claimers, room, total, limited.name, "limited", STRICT)
+        members = Counter(tenants[job.id] for job in found)
+        yield _row(f"{claimers} claimers of {room}, fairness keys", members, _TENANTS)
     reset(Limit())
     clear()
-    yield _queues(total)
+    yield _queues(total, 1 if n < _FEW else 4)
     clear()
 
 
@@ -93,18 +95,18 @@ def _at_once(
     return found
 
 
-def _queues(total: int) -> Figures:
-    """The first starts of four workers, while all of these queues have jobs."""
+def _queues(total: int, number: int) -> Figures:
+    """The first starts of some workers, while all of these queues have jobs."""
     args = app.codec.encode_call((_BODY,), {})  # the shorter, the more are claimed at once
     jobs = _put(_QUEUES, total, lambda queue: NewJob(new_id(), sleep.name, queue, 2, args))
     named = ",".join(f"{queue}:{weight}" for queue, weight in _QUEUES.items())
-    with workers(4, "-Q", named, children=1):
+    with workers(number, "-Q", named, children=1):
         while any(queue.ready for queue in app.store.queues.list()):
             time.sleep(0.1)
     instant = app.store.database.dialect.instant
     rows = query("SELECT job_id, started_at FROM {done} ORDER BY started_at")
     starts = [jobs[bytes(getattr(id_, "bytes", id_))] for id_, at in rows if instant(at)]
-    return _row("four workers, weighted queues", Counter(starts[:total]), _QUEUES)
+    return _row(f"{number} workers, weighted queues", Counter(starts[:total]), _QUEUES)
 
 
 def _row(figure: str, given: Counter[T], weights: dict[T, int]) -> Figures:
