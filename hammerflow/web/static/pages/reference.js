@@ -13,5 +13,5 @@ export default function Reference() {
     }
   }
   return html`<h1>API</h1><p class="sub">Every route of this server. Programs send <code>Authorization: Bearer TOKEN</code>; <a href=${link("/settings")}>make a token</a>. The same as OpenAPI 3.1: <a href=${link("/api/openapi.json")} target="_blank">openapi.json</a>.</p><${Trouble} problem=${problem} />
-${Object.entries(groups).map(([tag, routes]) => html`<${Card} key=${tag} title=${tag}><${Table} label=${tag} columns=${[["method"], ["path"], ["does"], ["parameters"]]}>${routes.map(([method, path, told]) => html`<tr><td class="mono">${method}</td><td class="mono">${path}</td><td class="wrap">${told.summary}</td><td class="wrap dim">${(told.parameters ?? []).filter((one) => one.in === "query").map((one) => one.name).join(", ")}</td></tr>`)}<//><//>`)}`;
+${Object.entries(groups).map(([tag, routes]) => html`<${Card} key=${tag} title=${tag}><${Table} label=${tag} stack columns=${[["call"], ["does"], ["parameters"]]}>${routes.map(([method, path, told]) => html`<tr><td class="mono wide"><span class="method">${method}</span>${path}</td><td class="wrap">${told.summary}</td><td class="wrap dim">${(told.parameters ?? []).filter((one) => one.in === "query").map((one) => one.name).join(", ")}</td></tr>`)}<//><//>`)}`;
 }
