@@ -38,7 +38,7 @@ PATHS = (
     "/api/queues/merchant-001",
     "/api/queue-health",
     "/api/queue-stats",
-    "/api/queue-stats?limit=100",
+    "/api/queue-stats?limit=50",
     "/api/queue-stats?hours=1",
     "/api/tasks",
     "/api/task-stats",

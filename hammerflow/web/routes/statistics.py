@@ -31,7 +31,7 @@ from hammerflow.web.routing import ApiCall, Route
 __all__ = ["ROUTES", "FailureGroupShown", "StatsPoint", "group_shown", "shown_group"]
 
 #: Queues of one answer: a histogram for each queue, task, state and hour is decoded.
-_MOST_QUEUES = 100
+_MOST_QUEUES = 50
 _NEWEST = 3_000  # errors, and parked jobs, that are grouped
 
 
@@ -84,7 +84,7 @@ class QueueStatsQuery(msgspec.Struct, forbid_unknown_fields=True):
     task: Name | None = None
     queue: Annotated[Name, Meta(description="This one alone.")] | None = None
     after: Annotated[Name, Meta(description="Begin after this queue.")] | None = None
-    limit: Annotated[int, Meta(ge=1, le=_MOST_QUEUES, description="The most queues.")] = 50
+    limit: Annotated[int, Meta(ge=1, le=_MOST_QUEUES, description="The most queues.")] = 25
 
 
 class QueueStatsRow(StatsFields, kw_only=True):
