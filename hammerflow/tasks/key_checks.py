@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.unique import UniqueKey
-from hammerflow.tasks.functions import signature_of
+from hammerflow.tasks.functions import any_arguments, signature_of
 
 __all__ = ["check_key_function", "check_key_names", "check_unique"]
 
@@ -49,16 +49,13 @@ def check_key_function(fn: Callable[..., Any], option: str, rule: Callable[..., 
     Raises:
         ConfigError: it takes those of none.
     """
-    try:
-        own, taken = signature_of(fn).parameters, signature_of(rule)
-    except (AttributeError, TypeError, ValueError):
-        return
+    own, taken = _signature(fn).parameters, _signature(rule)
     if any(p.kind in _VARIABLE for p in own.values()):
         return
     if not any(_binds(taken, call) for call in _calls(own)):
         raise ConfigError(
             f"{option} must be a function that takes the arguments of the task's function, "
-            f"({', '.join(own)}), but it takes {taken}"
+            f"({', '.join(own)}), but it takes ({', '.join(taken.parameters)})"
         )
 
 
@@ -76,13 +73,17 @@ def check_unique(fn: Callable[..., Any], rule: UniqueKey, owner: str = "") -> No
     if callable(rule.by):
         check_key_function(fn, option, rule.by)
         return
-    try:
-        parameters = signature_of(fn).parameters
-    except (AttributeError, TypeError, ValueError):
-        return
     if _ALL not in rule.by:
         shown = rule.by[0] if len(rule.by) == 1 else rule.by
-        check_key_names(option, shown, rule.by, parameters)
+        check_key_names(option, shown, rule.by, _signature(fn).parameters)
+
+
+def _signature(fn: Callable[..., Any]) -> inspect.Signature:
+    """What a function takes; anything where it does not tell."""
+    try:
+        return signature_of(fn)
+    except Exception:  # noqa: BLE001 - a border: the object's own methods
+        return signature_of(any_arguments)
 
 
 def _calls(parameters: _Parameters) -> Iterable[tuple[list[str], list[str]]]:
