@@ -470,9 +470,9 @@ class Hammerflow:
         limit: int = 100, before: uuid.UUID | str | None = None,
     ) -> list[Job]:  # fmt: skip
         """Jobs, newest first."""
-        given: dict[str, Any] = {"state": state, "queue": queue, "task": task, "since": since}
-        given |= {"until": until, "limit": limit, "before": before}
-        return list(self.store.jobs.list(**checked(JOB_FILTERS, given, "app.jobs()")))
+        given = {"state": state, "queue": queue, "task": task, "since": since, "until": until}
+        filters = checked(JOB_FILTERS, given | {"limit": limit, "before": before}, "app.jobs()")
+        return list(self.store.jobs.list(**filters))
 
     hooks = cached_property(app_methods.job_hooks)
     sinks = cached_property(app_methods.declared_sinks)
