@@ -24,6 +24,9 @@ __all__ = [
 
 #: Lanes that SQLite claims from one by one: each is a range, and there is no way to a server.
 _FEW_LANES = 24
+#: Jobs of each lane from which on MySQL reads lane after lane: the recursion for all lanes at once
+#: keeps what it has found in a table, which costs more with each step.
+_DEEP = 8
 
 
 def claim_in_steps(
@@ -233,6 +236,10 @@ def _read_heads(
     if depth == 1 and tx.has("lanes_between"):
         # SQLite: what was its first job is that still, unless another process was in between
         return {first: lane for lane, (first, _) in islice(lanes.items(), n)}
+    if depth >= _DEEP and tx.has("lane_jobs"):
+        each = {lane: min(count, depth) for lane, (_, count) in lanes.items()}
+        jobs = {lane: tx.rows("lane_jobs", lane=lane, n=each[lane], **place) for lane in lanes}
+        return _known_heads(lanes, n, {lane: [row[0] for row in jobs[lane]] for lane in lanes})
     firsts = sorted(first for first, _ in lanes.values())
     found: dict[bytes, int] = {}
     counts: Counter[int] = Counter()

@@ -184,6 +184,7 @@ MYSQL: dict[str, dict[str, Any]] = {
     "lane_heads": {"queue_id": name_id("q"), "firsts": some("r"), "depth": 20},
     "lane_rows": {**LANES, "rows": 100},
     "lane_firsts": {**LANES, "most": 5},
+    "lane_jobs": {"queue_id": name_id("q"), "lane": 2, "n": 20},
     "leases_take_lanes": {**PLACE, "worker_id": 1, "ids": some("r"), "version": -1},
     "ready_delete_lanes": {**PLACE, "ids": some("r")},
     "leases_take": {**PLACE, "worker_id": 1, "ids": some("r"), "version": -1},

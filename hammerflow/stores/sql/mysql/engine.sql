@@ -242,6 +242,15 @@ FROM
 STRAIGHT_JOIN {ready} r FORCE INDEX (PRIMARY) ON r.queue_id = f.queue_id AND r.priority_order = f.lane AND r.job_id = f.job_id
 ORDER BY f.lane
 
+-- The first jobs of one lane.
+-- name: lane_jobs
+SELECT r.job_id
+FROM {ready} r FORCE INDEX (PRIMARY)
+WHERE r.queue_id = :queue_id::bigint
+  AND r.priority_order = :lane::bigint
+ORDER BY r.job_id
+LIMIT :n::bigint
+
 -- Claims jobs of several lanes, which have been read before.
 -- name: claim_heads
 SELECT r.job_id, r.lease + 1, r.attempt + 1, r.task_id, r.queue_id, j.priority, j.args, j.options, j.headers,
