@@ -69,7 +69,7 @@ class LaneReads:
         place = {"queue_id": queue_id, "after": after, "until": until}
         if not self._reads_jobs or self._walks[queue_id] > 0:
             self._walks[queue_id] -= 1
-            return self._walk(most, above, place)
+            return self._walk(most, above, place, known)
         n = _JOBS_PER_LANE * most
         jobs = self._database.rows("lane_rows", above=above[0], top=above[1], rows=n, **place)
         if jobs and jobs[0][0] < above[1]:
@@ -87,12 +87,20 @@ class LaneReads:
         found = self._with_facts(rows, known)
         if cut is not None and len(found) < most:
             self._walks[queue_id] = 0 if 2 * len(found) > most else _WALKS
-            found += self._walk(most - len(found), (0, 0), {**place, "after": cut})
+            found += self._walk(most - len(found), (0, 0), {**place, "after": cut}, known)
         return found
 
-    def _walk(self, most: int, above: tuple[int, int], place: Mapping[str, int]) -> list[LaneRow]:
-        rows = self._database.rows("lanes", most=most, above=above[0], top=above[1], **place)
-        return [LaneRow(*row) for row in sorted(rows, key=lambda row: row[0])]
+    def _walk(
+        self, most: int, above: tuple[int, int], place: Mapping[str, int], known: Collection[int]
+    ) -> list[LaneRow]:
+        read = "lane_firsts" if self._reads_jobs else "lanes"
+        rows = self._database.rows(read, most=most, above=above[0], top=above[1], **place)
+        if not self._reads_jobs:
+            return [LaneRow(*row) for row in sorted(rows, key=lambda row: row[0])]
+        if rows and rows[0][0] < above[1]:
+            return [LaneRow(*rows[0][:2])]
+        firsts = [LaneRow(lane, job_id, task_id=task) for lane, job_id, task in rows]
+        return self._with_facts(firsts, known)
 
     def _with_facts(self, rows: Sequence[LaneRow], known: Collection[int]) -> list[LaneRow]:
         """The same lanes with what is known of their keys."""

@@ -94,10 +94,7 @@ SET tat = {epoch} + :ahead::float8
 WHERE limit_id = :id::bigint
   AND tat > {epoch} + :ahead::float8
 
--- The lanes of a queue that hold ready jobs: the first job of each with its task, how many of its key run, and
--- of keys that have a row its limit and how far ahead the next start on time is; with a fairness key also the name
--- of the limit's key. One step down the primary key for each lane, however many jobs it has. A lane of better
--- priority, between :above and :top, is there without the rest.
+-- The first lane of better priority than those that are asked for, between :above and :top, if there is one.
 -- macro: better_lane
 SELECT (SELECT r.priority_order FROM {ready} r {by_primary}
         WHERE r.queue_id = :queue_id::bigint
@@ -105,47 +102,11 @@ SELECT (SELECT r.priority_order FROM {ready} r {by_primary}
           AND r.priority_order < :top::bigint
         ORDER BY r.priority_order LIMIT 1) AS lane
 
--- macro: walked_lanes
-WITH RECURSIVE found (lane, n) AS (
-  SELECT (SELECT r.priority_order FROM {ready} r {by_primary}
-          WHERE r.queue_id = :queue_id::bigint
-            AND r.priority_order > :after::bigint
-            AND r.priority_order < :until::bigint
-          ORDER BY r.priority_order LIMIT 1), 1
-  UNION ALL
-  SELECT (SELECT r.priority_order FROM {ready} r {by_primary}
-          WHERE r.queue_id = :queue_id::bigint
-            AND r.priority_order > found.lane
-            AND r.priority_order < :until::bigint
-          ORDER BY r.priority_order LIMIT 1), n + 1
-  FROM found WHERE found.lane IS NOT NULL AND n < :most::integer),
-firsts AS (
-  SELECT f.lane, (SELECT r.job_id FROM {ready} r {by_primary}
-                  WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane
-                  ORDER BY r.job_id LIMIT 1) AS job_id
-  FROM found f
-  WHERE f.lane IS NOT NULL)
-
--- macro: joined_keys
-LEFT JOIN {limit_keys} k {by_primary} ON k.id = {key_of_lane}
-LEFT JOIN {jobs} j {by_primary} ON j.id = f.job_id AND (f.lane & 576460752303423488) <> 0
-
--- macro: task_of_first
-(SELECT r.task_id FROM {ready} r {by_primary}
- WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane AND r.job_id = f.job_id)
-
 -- macro: better_lanes
 UNION ALL
 SELECT b.lane, NULL, NULL, NULL, NULL, NULL, NULL
 FROM ({better_lane}) b
 WHERE b.lane IS NOT NULL
-
--- name: lanes
-{walked_lanes}
-SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, {running_of_lane}, {task_of_first}, j.limit_key
-FROM firsts f
-{joined_keys}
-{better_lanes}
 
 -- Of several lanes each: the first :depth jobs, walked from the one that was its first; another claim may have
 -- taken that.

@@ -174,50 +174,7 @@ FOR UPDATE SKIP LOCKED
 -- macro: any_job
 min(job_id)
 
--- The leases have no index by key.
--- macro: running_by_key
-SELECT {key_of:priority_order} AS id, count(*) AS n FROM {leases} WHERE priority_order >= 8 GROUP BY 1
-
--- MariaDB takes no bound for a range from an outer row: each step of a recursion would read the queue from its
--- start. It takes one from a variable. MySQL has no such blocks outside of procedures.
--- name: lanes
-/*!80000 {walked_lanes}
-SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, s.n, {task_of_first}, j.limit_key
-FROM firsts f
-LEFT JOIN ({running_by_key}) s ON s.id = {key_of_lane}
-{joined_keys}
-{better_lanes} */
-/*M! BEGIN NOT ATOMIC
-  DECLARE at_lane BIGINT;
-  DECLARE first_job BINARY(16);
-  DECLARE first_task BIGINT;
-  DECLARE n INTEGER DEFAULT 0;
-  DECLARE lanes LONGTEXT DEFAULT '';
-  DECLARE CONTINUE HANDLER FOR NOT FOUND SET at_lane = NULL;
-  SELECT r.priority_order INTO at_lane
-  FROM {ready} r {by_primary}
-  WHERE r.queue_id = :queue_id::bigint AND r.priority_order > :above::bigint AND r.priority_order < :top::bigint
-  ORDER BY r.priority_order LIMIT 1;
-  IF at_lane IS NOT NULL THEN SET lanes = CONCAT(',["', at_lane, '",null,null]'); END IF;
-  SET at_lane = :after::bigint;
-  walk: WHILE n < :most::integer DO
-    SELECT r.priority_order, r.job_id, r.task_id INTO at_lane, first_job, first_task
-    FROM {ready} r {by_primary}
-    WHERE r.queue_id = :queue_id::bigint AND r.priority_order > at_lane AND r.priority_order < :until::bigint
-    ORDER BY r.priority_order, r.job_id LIMIT 1;
-    IF at_lane IS NULL THEN LEAVE walk; END IF;
-    SET lanes = CONCAT(lanes, ',["', at_lane, '","', HEX(first_job), '","', first_task, '"]'), n = n + 1;
-  END WHILE;
-  SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, s.n, f.task_id, j.limit_key
-  FROM (SELECT lane, UNHEX(job) AS job_id, task_id
-        FROM JSON_TABLE(CONCAT('[', SUBSTR(lanes, 2), ']'), '$[*]' COLUMNS (
-          lane BIGINT PATH '$[0]', job CHAR(32) PATH '$[1]', task_id BIGINT PATH '$[2]')) t) f
-  LEFT JOIN ({running_by_key}) s ON s.id = {key_of_lane}
-  {joined_keys};
-END */
-
--- The first jobs in lanes, and the first one of better priority: where lanes hold few jobs each, reading these
--- costs a tenth of walking from lane to lane.
+-- The first jobs in lanes, and the first one of better priority.
 -- name: lane_rows
 SELECT r.priority_order, r.job_id, r.task_id
 FROM {ready} r FORCE INDEX (PRIMARY)

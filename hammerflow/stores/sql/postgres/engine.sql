@@ -101,7 +101,7 @@ WITH picked AS MATERIALIZED (
 SELECT {held_columns}
 {held_jobs}
 
--- The same as on the other databases in half of the steps: a lane and its first job are read at once.
+-- The same as on SQLite in half of the steps: a lane and its first job are read at once.
 -- macro: next_lane
 SELECT r.priority_order AS lane, r.job_id, r.task_id FROM {ready} r
 WHERE r.queue_id = :queue_id::bigint AND r.priority_order > f.lane AND r.priority_order < :until::bigint

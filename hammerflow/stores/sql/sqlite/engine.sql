@@ -83,6 +83,38 @@ queue_id = :queue_id::bigint
   AND task_id IN (:task_ids*bigint)
   AND task_id NOT IN ({paused_tasks})
 
+-- The lanes of a queue that hold ready jobs: the first job of each with its task, how many of its key run, and
+-- of keys that have a row its limit and how far ahead the next start on time is; with a fairness key also the name
+-- of the limit's key. One step down the primary key for each lane, however many jobs it has. A lane of better
+-- priority, between :above and :top, is there without the rest.
+-- name: lanes
+WITH RECURSIVE found (lane, n) AS (
+  SELECT (SELECT r.priority_order FROM {ready} r
+          WHERE r.queue_id = :queue_id::bigint
+            AND r.priority_order > :after::bigint
+            AND r.priority_order < :until::bigint
+          ORDER BY r.priority_order LIMIT 1), 1
+  UNION ALL
+  SELECT (SELECT r.priority_order FROM {ready} r
+          WHERE r.queue_id = :queue_id::bigint
+            AND r.priority_order > found.lane
+            AND r.priority_order < :until::bigint
+          ORDER BY r.priority_order LIMIT 1), n + 1
+  FROM found WHERE found.lane IS NOT NULL AND n < :most::integer),
+firsts AS (
+  SELECT f.lane, (SELECT r.job_id FROM {ready} r
+                  WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane
+                  ORDER BY r.job_id LIMIT 1) AS job_id
+  FROM found f
+  WHERE f.lane IS NOT NULL)
+SELECT f.lane, f.job_id, k.limit_id, k.tat - {epoch}, {running_of_lane},
+       (SELECT r.task_id FROM {ready} r
+        WHERE r.queue_id = :queue_id::bigint AND r.priority_order = f.lane AND r.job_id = f.job_id), j.limit_key
+FROM firsts f
+LEFT JOIN {limit_keys} k ON k.id = {key_of_lane}
+LEFT JOIN {jobs} j ON j.id = f.job_id AND (f.lane & 576460752303423488) <> 0
+{better_lanes}
+
 -- The first jobs in lanes, and the first one of better priority.
 -- name: lane_rows
 SELECT * FROM (
