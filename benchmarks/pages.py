@@ -22,7 +22,7 @@ _PAGES = ("/", "/jobs", "/jobs?state=failed", "/queues", "/workflows")
 _NOTE = """
 let drawnAt = 0;
 new MutationObserver((changes, observer) => {
-  if (changes.some((change) => change.attributeName !== "aria-busy")) {
+  if (!changes.some((change) => change.attributeName === "aria-busy")) {
     requestAnimationFrame(() => setTimeout(() => { drawnAt = performance.now(); }));
   }
   if (document.querySelector("main[aria-busy=false]") === null) return;

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import html
+import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from importlib.resources import files
@@ -29,10 +31,7 @@ _TYPES = {
 }
 #: For a file whose path names the release that it belongs to: it never changes.
 _FOR_EVER = {"cache-control": "public, max-age=31536000, immutable"}
-#: The modules that the first page needs, named in it so that they come at once.
-_PRELOADED = ("app.js", "lib/api.js", "lib/format.js", "lib/html.js", "lib/live.js",
-              "lib/parts.js", "lib/route.js", "vendor/htm.js", "vendor/hooks.js",
-              "vendor/preact.js")  # fmt: skip
+_IMPORT = re.compile(r'^(?:import|export) [^"]*"(\.[^"]+)";', re.MULTILINE)
 
 
 class _File(NamedTuple):
@@ -53,6 +52,8 @@ class Pages:
     def __init__(self, ways: str = "") -> None:
         self._ways = ways
         self._files = dict(_read(files("hammerflow.web") / "static"))
+        scripts = ((name, file) for name, file in self._files.items() if name.endswith(".js"))
+        self._imports = {name: _imports_of(name, file) for name, file in scripts}
         digest = hashlib.blake2b(digest_size=8)
         for name in sorted(self._files):
             digest.update(name.encode() + b"\0" + self._files[name].content)
@@ -76,17 +77,41 @@ class Pages:
     async def _page(self, request: Request) -> Response:
         path = request.path_params["path"]
         is_page = not path or f"pages/{path.partition('/')[0]}.js" in self._files
+        modules = self._imported_by("app.js") | self._imported_by(self._module_of(path))
         base = request.scope.get("root_path", "")
         static = f"{base}/static/{self._release}"
         preloads = "".join(
             f'<link rel="modulepreload" href="{html.escape(static)}/{name}">'
-            for name in _PRELOADED
+            for name in modules
         )  # fmt: skip
         text = self._files["index.html"].content.decode()
         for mark, value in (("BASE", base), ("STATIC", static), ("LOGIN", self._ways)):
             text = text.replace("{" + mark + "}", html.escape(value))
         text = text.replace("{PRELOADS}", preloads)
         return Response(text, 200 if is_page else 404, dict(HEADERS), _TYPES["html"])
+
+    def _module_of(self, path: str) -> str:
+        """The module of the page that a path names: ``jobs/ID`` is that of one job."""
+        name, _, rest = path.partition("/")
+        one = f"pages/{name.removesuffix('s')}.js"
+        return one if rest and one in self._files else f"pages/{name or 'overview'}.js"
+
+    def _imported_by(self, module: str) -> dict[str, None]:
+        """A module with all that it imports: named in the page, so that they come at once."""
+        found: dict[str, None] = {}
+        waiting = [module] if module in self._imports else []
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found[name] = None
+                waiting += self._imports[name]
+        return found
+
+
+def _imports_of(name: str, file: _File) -> list[str]:
+    folder = posixpath.dirname(name)
+    found = _IMPORT.findall(file.content.decode())
+    return [posixpath.normpath(posixpath.join(folder, other)) for other in found]
 
 
 def _read(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, _File]]:

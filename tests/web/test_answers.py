@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import shutil
 import subprocess
@@ -12,9 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from hammerflow import Hammerflow
 from hammerflow.web.access import Role
+from hammerflow.web.pages import Pages
 from hammerflow.web.routes import ROUTES
 
 GUIDE = Path(__file__).with_name("spawn_manager.mjs")
@@ -148,3 +152,19 @@ def test_the_guide_s_client_works_as_it_is_written(
     assert [child["task"] for child in tree["children"]] == 3 * ["shop.resize"]
     assert stats["children"] == 3
     assert operations["items"][0]["parent_id"] == album
+
+
+@pytest.mark.parametrize(
+    ("path", "module"),
+    [("/", "overview"), ("/jobs", "jobs"), ("/jobs/01a2", "job"), ("/queues/a/b", "queue")],
+)
+def test_a_page_names_the_modules_that_it_needs(path: str, module: str) -> None:
+    with TestClient(Starlette(routes=Pages().routes())) as client:
+        named = re.findall(r'rel="modulepreload" href="([^"]+)"', client.get(path).text)
+        sources = {name: client.get(name).text for name in named}
+    assert any(name.endswith(f"/pages/{module}.js") for name in named)
+    for name, text in sources.items():
+        wanted = re.findall(r'^(?:import|export) [^"]*"(\.[^"]+)"', text, re.MULTILINE)
+        assert {posixpath.normpath(posixpath.join(name, "..", other)) for other in wanted} <= {
+            *named
+        }

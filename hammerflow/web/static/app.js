@@ -21,6 +21,8 @@ const NAVIGATION = [
   ["Settings", "/settings", "x"], ["Audit", "/audit", "u"], ["API", "/reference", "r"],
 ];
 
+const ICON = String(new URL("icon.svg", import.meta.url));
+
 function found(path) {
   for (const [pattern, page] of PAGES) {
     const match = pattern.exec(path);
@@ -63,7 +65,7 @@ function Side({ session }) {
     const current = row?.querySelector("[aria-current]");
     if (current) row.scrollLeft = current.offsetLeft - (row.clientWidth - current.offsetWidth) / 2;
   }, [at, Boolean(found)]);
-  return html`<div class="side"><nav aria-label="Pages"><a class="name" href=${link("/")} aria-label=${session?.app ?? "hammerflow"}><img src="${new URL("icon.svg", import.meta.url)}" alt="" /><span>${session?.app ?? "hammerflow"}</span></a>${NAVIGATION.map((item) => {
+  return html`<div class="side"><nav aria-label="Pages"><a class="name" href=${link("/")} aria-label=${session?.app ?? "hammerflow"}><img src=${ICON} alt="" /><span>${session?.app ?? "hammerflow"}</span></a>${NAVIGATION.map((item) => {
     if (!item) return html`<hr />`;
     const [title, path] = item;
     const [number, isAlarm] = counts[path] ?? [];
