@@ -241,9 +241,8 @@ def post(
     except (OSError, http.client.HTTPException, ValueError) as error:
         if time.monotonic() >= deadline:
             raise _too_late(timeout, connection.address) from error
-        raise GuardedError(
-            f"{type(error).__name__}: {error}", address=connection.address
-        ) from error
+        what = f"{type(error).__name__}: {error}"
+        raise GuardedError(what, address=connection.address) from error
     finally:
         connection.close()
     if cutoff.is_over:

@@ -95,7 +95,7 @@ def call_task(
 
     Raises:
         WrongArguments: they do not fit the task.
-        ConfigError: a function of the app's computes a key of its calls, and there is no such app.
+        ConfigError: a function in the app's code computes a key of the call, and no app was loaded.
     """
     shape = task.shape
     if shape is not None:

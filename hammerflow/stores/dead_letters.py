@@ -103,7 +103,7 @@ class DeadLetters(Verbs):
         """Move a job that has not started; the queues to ring.
 
         Raises:
-            JobNotFound: there is no such job.
+            JobNotFound: no job has this id.
             HammerflowError: it is in another state, or has a limit or a fairness key.
         """
         if queue is not None:

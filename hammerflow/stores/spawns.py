@@ -178,7 +178,7 @@ class Spawns:
             limit: ids to list of each generation; all its jobs are counted.
 
         Raises:
-            JobNotFound: there is no such job.
+            JobNotFound: no job has this id.
         """
         row = self._database.first("parent_of", id=job_id)
         if row is None:

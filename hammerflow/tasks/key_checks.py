@@ -82,7 +82,7 @@ def _signature(fn: Callable[..., Any]) -> inspect.Signature:
     """What a function takes; anything where it does not tell."""
     try:
         return signature_of(fn)
-    except Exception:  # noqa: BLE001 - a border: the object's own methods
+    except (Exception, SystemExit):  # noqa: BLE001 - a border: the object's own methods
         return signature_of(any_arguments)
 
 

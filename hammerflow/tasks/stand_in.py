@@ -53,7 +53,7 @@ def _function(parameters: Sequence[TaskParameter]) -> Callable[..., Any]:
     """A function that takes these parameters."""
 
     def called(*args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError("the code of this task is not here")
+        raise ConfigError("only a worker that has loaded the code of this task can run it")
 
     known = [inspect.Parameter(p.name, _KINDS[p.kind], default=_default(p)) for p in parameters]
     called.__signature__ = inspect.Signature(known)  # type: ignore[attr-defined]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from hammerflow.errors import HammerflowError
+from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.job import FINAL_CODES, FINAL_STATES, JobState
 from hammerflow.jobs.status import FailurePolicy
 from hammerflow.stores.database import Tx
@@ -18,7 +19,7 @@ from hammerflow.stores.transitions.unit import Unit
 from hammerflow.stores.transitions.workflow_locks import WorkflowLocks, take_rows
 from hammerflow.text import storable
 
-__all__ = ["Answers", "cancel_jobs", "take_row"]
+__all__ = ["Answers", "cancel_jobs", "place_of", "take_row"]
 
 _CANCELLED = FINAL_CODES[JobState.CANCELLED]
 #: A job that moves backwards while it is searched for is found in a later round.
@@ -103,6 +104,18 @@ def _cancel_unstarted(
     failed = DependencyOutcome.FAILED
     end_jobs(unit, [JobEnd.of(links[row.job_id], failed, is_own=True) for row in taken])
     return {row.job_id for row in taken}
+
+
+def place_of(tx: Tx, job_id: bytes) -> tuple[Any, ...]:
+    """Where a job belongs: (queue, order or lane, task, unique key, dependent, workflow, flags).
+
+    Raises:
+        JobNotFound: no job has this id.
+    """
+    rows = tx.rows("job_place", id=job_id)
+    if not rows:
+        raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)}")
+    return rows[0]
 
 
 def take_row(

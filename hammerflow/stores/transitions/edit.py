@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import uuid
 
-from hammerflow.errors import HammerflowError, JobNotFound
+from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import FINAL_STATES, JobState, NewJob
 from hammerflow.jobs.limit import key_id, order_of, order_of_lane
 from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import ErrorRow
-from hammerflow.stores.transitions.cancel import take_row
+from hammerflow.stores.transitions.cancel import place_of, take_row
 from hammerflow.stores.transitions.unique import retake_keys
 from hammerflow.stores.transitions.unit import Unit
 from hammerflow.text import storable
@@ -33,14 +33,12 @@ def edit_job(unit: Unit, job_id: bytes, call: NewJob, before: NewJob | None, by:
         The names of the keys that stay as they are, because nobody knows how they were made.
 
     Raises:
-        JobNotFound: there is no such job.
+        JobNotFound: no job has this id.
         HammerflowError: it is in another state, or another job holds its new unique key.
     """
     tx, name = unit.tx, uuid.UUID(bytes=job_id)
-    place = tx.rows("job_place", id=job_id)
-    if not place:
-        raise JobNotFound(f"no job has the id {name}")
-    held = {table: take_row(tx, table, job_id, *place[0][:2], drop=False) for table in _EDITABLE}
+    place = place_of(tx, job_id)
+    held = {table: take_row(tx, table, job_id, *place[:2], drop=False) for table in _EDITABLE}
     table, row = next(((table, row) for table, row in held.items() if row), ("", None))
     if row is not None:
         lease, attempt = row[4:6]
@@ -51,7 +49,7 @@ def edit_job(unit: Unit, job_id: bytes, call: NewJob, before: NewJob | None, by:
         state, lease, attempt = done[0]
         if FINAL_STATES[state] is JobState.COMPLETED:
             raise HammerflowError(f"job {name} has completed, so it cannot be edited")
-    kept = _change_unique_key(tx, job_id, place[0][3], call, before)
+    kept = _change_unique_key(tx, job_id, place[3], call, before)
     kept += _change_lane(tx, job_id, table, call, before)
     tx.run("job_edit", id=job_id, args=call.args)
     if not any(kind == "edited" and at == lease for kind, at in tx.rows("error_kinds", id=job_id)):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 
-from hammerflow.errors import HammerflowError, JobNotFound
+from hammerflow.errors import HammerflowError
 from hammerflow.ids import name_id
 from hammerflow.jobs.job import Priority
 from hammerflow.stores.rows import ErrorRow, ReadyRow, Row
-from hammerflow.stores.transitions.cancel import take_row
+from hammerflow.stores.transitions.cancel import place_of, take_row
 from hammerflow.stores.transitions.unit import Unit
 from hammerflow.text import storable
 
@@ -28,14 +28,11 @@ def move_job(
         queue: its name must be in the table; None leaves the job where it is.
 
     Raises:
-        JobNotFound: there is no such job.
+        JobNotFound: no job has this id.
         HammerflowError: it is in another state, or has a limit or a fairness key.
     """
     tx, name = unit.tx, uuid.UUID(bytes=job_id)
-    places = tx.rows("job_place", id=job_id)
-    if not places:
-        raise JobNotFound(f"no job has the id {name}")
-    old = tuple(places[0][:2])
+    old = tuple(place_of(tx, job_id)[:2])
     if old[1] > _LAST_ORDER:
         raise HammerflowError(
             f"job {name} has a limit or takes turns with others, so it keeps its queue and "

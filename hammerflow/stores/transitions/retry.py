@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 
-from hammerflow.errors import HammerflowError, JobNotFound
+from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import FINAL_STATES, JobState, RowFlags
 from hammerflow.stores.database import Tx
 from hammerflow.stores.rows import ErrorRow, ReadyRow, Row
-from hammerflow.stores.transitions.cancel import take_row
+from hammerflow.stores.transitions.cancel import place_of, take_row
 from hammerflow.stores.transitions.ends import DependencyOutcome, outcome_of
 from hammerflow.stores.transitions.rerun import await_again, rerun_members
 from hammerflow.stores.transitions.unique import retake_keys
@@ -25,14 +25,12 @@ def retry_job(unit: Unit, job_id: bytes, by: str) -> None:
     A member of a workflow that has ended is run again by a rerun of its workflow instead.
 
     Raises:
-        JobNotFound: there is no such job.
+        JobNotFound: no job has this id.
         HammerflowError: it is in another state, or its unique key is taken.
     """
     tx = unit.tx
-    place = tx.rows("job_place", id=job_id)
-    if not place:
-        raise JobNotFound(f"no job has the id {uuid.UUID(bytes=job_id)}")
-    queue_id, priority_order, task_id, unique_key, dependent_id, workflow_id, flags = place[0]
+    place = place_of(tx, job_id)
+    queue_id, priority_order, task_id, unique_key, dependent_id, workflow_id, flags = place
     parked = take_row(tx, "parked", job_id, queue_id, priority_order, drop=False)
     if workflow_id is not None and parked is None:
         locks = WorkflowLocks(unit)  # before the row of its end, as all do

@@ -157,7 +157,7 @@ FROM {limit_locks} {by_primary}
 ORDER BY id
 {for_update}
 
--- Claims that have begun before read keys as they are no more.
+-- Tells claims that began earlier that the keys have changed since.
 -- name: limit_locks_turn
 UPDATE {limit_locks}
 SET version = version + 1

@@ -77,21 +77,20 @@ WHERE span = :span::integer
   AND begin >= :low::bigint
   AND begin < :high::bigint
 
--- name: statistics_rows
+-- macro: statistics_between
 SELECT begin, task_id, queue_id, state, jobs, run_seconds, wait_seconds, runs, waits
 FROM {statistics}
 WHERE span = :span::integer
   AND begin >= :low::bigint
   AND begin < :high::bigint
+
+-- name: statistics_rows
+{statistics_between}
 ORDER BY begin, task_id, queue_id, state
 
 -- The same of a task or a queue alone.
 -- name: statistics_of
-SELECT begin, task_id, queue_id, state, jobs, run_seconds, wait_seconds, runs, waits
-FROM {statistics}
-WHERE span = :span::integer
-  AND begin >= :low::bigint
-  AND begin < :high::bigint
+{statistics_between}
   AND (:task_id::bigint IS NULL OR task_id = :task_id::bigint)
   AND (:queue_id::bigint IS NULL OR queue_id = :queue_id::bigint)
 ORDER BY begin, task_id, queue_id, state
@@ -99,11 +98,7 @@ ORDER BY begin, task_id, queue_id, state
 -- The same of some queues: all rows are read, but few are sent and decoded. Without the + 0 PostgreSQL would read
 -- the window's part of the index once for each queue.
 -- name: statistics_of_queues
-SELECT begin, task_id, queue_id, state, jobs, run_seconds, wait_seconds, runs, waits
-FROM {statistics}
-WHERE span = :span::integer
-  AND begin >= :low::bigint
-  AND begin < :high::bigint
+{statistics_between}
   AND (:task_id::bigint IS NULL OR task_id = :task_id::bigint)
   AND queue_id + 0 IN (:queue_ids*bigint)
 

@@ -103,11 +103,11 @@ function Rules({ rules, may, acts }) {
 export default function Alerts({ may }) {
   const { data, problem, reload } = useRead("/api/alerts", { all: true }, 3);
   const { data: rules, reload: again } = useRead("/api/alert-rules", {}, 10);
-  const { data: targets, reload: anew } = useRead("/api/alert-targets", {}, 10);
+  const { data: targets, reload: rereadTargets } = useRead("/api/alert-targets", {}, 10);
   const acts = rulesActs(() => Promise.all([reload(), again()]));
   const mutes = rules?.mutes ?? [];
   return html`<h1>Alerts</h1><p class="sub">What is watched, what fires, and who is told.</p><${Trouble} problem=${problem} />
 <div class="grid"><${Card} title="Alerts" note="of the last day">${data && !data.items.length ? html`<${State} state="completed" text="Nothing fires, and nothing has within a day." />` : ""}${data?.items.length ? html`<${Table} label="Alerts" columns=${[["state", "icon"], ["rule", "hide"], ["subject", "hide"], ["says"], ["since", "n"], ["told", "n hide"], [""]]}>${inOrder(data.items).map((alert) => html`<tr><td class="icon"><${State} state=${alert.state === "firing" ? "failed" : alert.state === "pending" ? "parked" : "completed"} text=${alert.state} /></td><td class="strong hide">${alert.rule}</td><td class="hide">${alert.subject}</td><td class="wrap wide">${alert.text[0].toUpperCase() + alert.text.slice(1)}</td><td class="n"><${At} at=${alert.since} relative /></td><td class="n hide">${alert.told_at ? html`<${At} at=${alert.told_at} relative />` : ""}</td><td class="n">${alert.muted ? html`<span class="dim">muted</span>` : may("operate") && alert.state === "firing" ? html`<button class="btn" onClick=${() => acts.mute(alert.rule, alert.subject)}>Mute</button>` : ""}</td></tr>`)}<//>` : ""}<//>
 ${mutes.length ? html`<${Card} title="Muted"><${Table} label="Mutes" columns=${[["rule"], ["subject"], ["until"], ["by"], ["why"], [""]]}>${mutes.map((one) => html`<tr><td class="strong">${one.rule}</td><td>${one.subject || html`<span class="dim">all</span>`}</td><td>${one.until ? html`<${At} at=${one.until} />` : "it is taken back"}</td><td>${one.by}</td><td class="clip" title=${one.reason}>${one.reason}</td><td class="n">${may("operate") ? html`<button class="btn" onClick=${() => acts.unmute(one)}>Unmute</button>` : ""}</td></tr>`)}<//><//>` : ""}
-<${Targets} data=${targets} may=${may} acts=${targetsActs(anew)} /><${Rules} rules=${rules} may=${may} acts=${acts} /></div>`;
+<${Targets} data=${targets} may=${may} acts=${targetsActs(rereadTargets)} /><${Rules} rules=${rules} may=${may} acts=${acts} /></div>`;
 }
