@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from hammerflow import early_signals  # noqa: F401 - first: it holds signals
+from hammerflow.process import early_signals  # noqa: F401 - first: it holds signals
+
+# The rest takes a tenth of a second, in which a signal would be lost.
+# isort: split
+
 from hammerflow.app import Hammerflow
 from hammerflow.canvas.chain import chain, chord, group
 from hammerflow.canvas.signature import Signature

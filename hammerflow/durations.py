@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from hammerflow.errors import ConfigError
-from hammerflow.kinds import is_a
+from hammerflow.introspection.kinds import is_a
 from hammerflow.text import safe_repr
 
 __all__ = [

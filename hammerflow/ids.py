@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hammerflow.errors import JobNotFound
-from hammerflow.kinds import is_a
+from hammerflow.introspection.kinds import is_a
 from hammerflow.text import plain_text, safe_repr
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overloa
 from hammerflow.canvas.options import known_options
 from hammerflow.durations import LONGEST
 from hammerflow.errors import ConfigError
-from hammerflow.kinds import is_a, kind_name
+from hammerflow.introspection.kinds import is_a, kind_name
 from hammerflow.options.checks import ARGS, duration, items_of
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import Any, TypedDict
 from hammerflow.canvas.spawn import SpawnConfig
 from hammerflow.errors import ConfigError
 from hammerflow.ids import plain_id
+from hammerflow.introspection.kinds import is_a
 from hammerflow.jobs.backoff import BACKOFF
 from hammerflow.jobs.job import PRIORITY
 from hammerflow.jobs.unique import UNIQUE
-from hammerflow.kinds import is_a
 from hammerflow.options.checks import (
     FLAG,
     JSON,

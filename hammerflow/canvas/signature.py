@@ -10,7 +10,7 @@ from hammerflow.canvas.chain import Canvas, R
 from hammerflow.canvas.options import EACH, CallOptions, CheckedOptions, known_options
 from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
 from hammerflow.errors import ConfigError, WorkflowInvalid
-from hammerflow.kinds import is_a, kind_name
+from hammerflow.introspection.kinds import is_a, kind_name
 from hammerflow.options.checks import ARGS, KWARGS, items_of
 from hammerflow.text import checked_name, plain_text, safe_repr
 

@@ -15,8 +15,8 @@ import click
 from hammerflow.cli.exit import exit_code_of, show_warnings
 from hammerflow.cli.options import shared
 from hammerflow.cli.session import Session
-from hammerflow.early_signals import release_signals
-from hammerflow.streams import open_missing_streams
+from hammerflow.process.early_signals import release_signals
+from hammerflow.process.streams import open_missing_streams
 
 __all__ = ["COMMANDS", "main"]
 

@@ -17,9 +17,9 @@ from hammerflow.cli.options import argument, flag, job_argument, of_table, secon
 from hammerflow.cli.session import Session
 from hammerflow.cli.worker_pool import pool
 from hammerflow.cli.worker_view import CHILDREN, WORKERS, worker_facts
-from hammerflow.early_signals import release_signals
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import JobState
+from hammerflow.process.early_signals import release_signals
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.text import counted, user_at_host
 from hammerflow.worker import WorkerOptions, run

@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from hammerflow.origin import function_of
+from hammerflow.introspection.origin import function_of
 
 __all__ = ["ClassesNamed", "classes_named", "local_names"]
 

@@ -11,8 +11,8 @@ from hammerflow.codec.annotations import classes_named, local_names
 from hammerflow.codec.classes import Registered, is_registrable, registered
 from hammerflow.codec.types import EncodeError, NotMade, TypeTag, full_name, short
 from hammerflow.errors import ConfigError
-from hammerflow.kinds import is_a
-from hammerflow.origin import import_path
+from hammerflow.introspection.kinds import is_a
+from hammerflow.introspection.origin import import_path
 from hammerflow.text import checked_name, safe_repr
 
 __all__ = ["ClassRegistry"]

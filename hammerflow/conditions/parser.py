@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from hammerflow.errors import ConditionError
-from hammerflow.kinds import kind_name
+from hammerflow.introspection.kinds import kind_name
 from hammerflow.text import plain_text
 
 __all__ = ["MAX_DEPTH", "MAX_INT", "MAX_SOURCE", "SyntaxNode", "condition_error", "parse"]

@@ -23,8 +23,8 @@ from hammerflow.enqueue.transaction import (
 from hammerflow.enqueue.workflow_rows import BatchStream, rows_of
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
+from hammerflow.introspection.kinds import is_a
 from hammerflow.jobs.job import CHUNK, NewJob, NewWorkflow
-from hammerflow.kinds import is_a
 from hammerflow.options.checks import items_of
 from hammerflow.results.group import handle_of
 from hammerflow.results.result import Result, Results

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hammerflow.enqueue.job_factory import JobFactory
 from hammerflow.errors import ConfigError
-from hammerflow.kinds import is_a
+from hammerflow.introspection.kinds import is_a
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.tasks.task import Task
 

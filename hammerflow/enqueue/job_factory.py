@@ -17,10 +17,10 @@ from hammerflow.durations import LONGEST
 from hammerflow.enqueue.unique_text import unique_text
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import name_id, new_id
+from hammerflow.introspection.kinds import is_a, kind_name
 from hammerflow.jobs.job import Claimed, NewJob, RowFlags
 from hammerflow.jobs.limit import key_id
 from hammerflow.jobs.unique import UniqueKey
-from hammerflow.kinds import is_a, kind_name
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.tasks.limit_key import key_of_call
 from hammerflow.tasks.options import TaskOptions, refuse_limits

@@ -15,8 +15,8 @@ from hammerflow.enqueue.schedule_edits import SUMMARY
 from hammerflow.enqueue.workflow_rows import BatchStream, rows_of
 from hammerflow.errors import ConfigError, WorkflowInvalid
 from hammerflow.ids import new_id
+from hammerflow.introspection.kinds import is_a, kind_name
 from hammerflow.jobs.job import NewJob, NewWorkflow
-from hammerflow.kinds import is_a, kind_name
 from hammerflow.options.option import checked
 from hammerflow.schedules.call_template import CallTemplate
 from hammerflow.schedules.definition import parsed_when, read_definition, to_plain

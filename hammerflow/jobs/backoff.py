@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from hammerflow.kinds import is_a
+from hammerflow.introspection.kinds import is_a
 from hammerflow.options.checks import Unfit, ValueCheck, choice, duration, number
 from hammerflow.text import safe_repr
 

@@ -10,8 +10,8 @@ from typing import Any, Final, TypeAlias
 
 from hammerflow.durations import parsed_seconds
 from hammerflow.errors import ConfigError
+from hammerflow.introspection.kinds import is_a
 from hammerflow.jobs.job import FINAL_STATES, JobState
-from hammerflow.kinds import is_a
 from hammerflow.options.checks import ARCHIVE_AFTER, Unfit, ValueCheck, lifetime
 from hammerflow.text import plain_text
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from hammerflow.errors import ConfigError
+from hammerflow.introspection.origin import runs_when_called
 from hammerflow.options.checks import NAME_CHECK, Unfit, ValueCheck, choice, duration, instance
 from hammerflow.options.option import Option, OptionTable, checked, documented
-from hammerflow.origin import runs_when_called
 
 __all__ = ["UNIQUE", "UNIQUE_OPTIONS", "HeldKey", "UniqueKey"]
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from hammerflow.durations import LONGEST, duration_text, parsed_seconds, real
 from hammerflow.errors import ConfigError
-from hammerflow.kinds import is_a
+from hammerflow.introspection.kinds import is_a
+from hammerflow.introspection.origin import runs_when_called
 from hammerflow.options.json_values import Misfit, json_copy
-from hammerflow.origin import runs_when_called
 from hammerflow.text import NAME, plain_text, safe_repr
 
 __all__ = [

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 
 from hammerflow.errors import ConfigError
-from hammerflow.kinds import is_a
+from hammerflow.introspection.kinds import is_a
 from hammerflow.text import plain_text, safe_repr
 
 __all__ = ["Cron"]

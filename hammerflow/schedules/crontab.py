@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from hammerflow.errors import ConfigError
-from hammerflow.kinds import is_a
+from hammerflow.introspection.kinds import is_a
 from hammerflow.options.checks import Unfit, ValueCheck
 from hammerflow.text import plain_text
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from hammerflow.errors import ConfigError
-from hammerflow.kinds import is_a
+from hammerflow.introspection.kinds import is_a
 from hammerflow.options.checks import LATEST
 from hammerflow.schedules.call_template import CallTemplate
 from hammerflow.schedules.cron import Cron

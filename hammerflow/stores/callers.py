@@ -7,7 +7,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from hammerflow.errors import ConfigError
-from hammerflow.kinds import is_a, kind_name, module_name
+from hammerflow.introspection.kinds import is_a, kind_name, module_name
 
 __all__ = ["async_driver_connection", "driver_connection", "kind_of"]
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from hammerflow.kinds import is_a
+from hammerflow.introspection.kinds import is_a
 
 __all__ = ["misfit"]
 

@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from hammerflow.canvas.chain import Canvas
 from hammerflow.errors import ConfigError
-from hammerflow.kinds import is_a, kind_name
-from hammerflow.origin import function_of, import_path, is_async
+from hammerflow.introspection.kinds import is_a, kind_name
+from hammerflow.introspection.origin import function_of, import_path, is_async
 from hammerflow.text import plain_text, safe_repr
 
 __all__ = [

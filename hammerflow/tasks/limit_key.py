@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from hammerflow.errors import ConfigError
+from hammerflow.introspection.origin import runs_when_called
 from hammerflow.options.checks import Unfit, ValueCheck
-from hammerflow.origin import runs_when_called
 from hammerflow.tasks.key_checks import check_key_function, check_key_names
 from hammerflow.text import NAME, plain_text, safe_repr, visible
 

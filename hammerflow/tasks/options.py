@@ -11,6 +11,7 @@ from hammerflow.canvas.options import CALL_OPTIONS, LIMITS
 from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.spawn import SPAWN_OPTIONS, SpawnConfig, SpawnHook
 from hammerflow.errors import ConfigError
+from hammerflow.introspection.origin import are_same, is_async
 from hammerflow.jobs.backoff import BACKOFF_OR_FUNCTION, Backoff, FunctionBackoff, exponential
 from hammerflow.jobs.limit import RATE, Limit, Rate
 from hammerflow.jobs.retention import RETENTION, Lifetimes
@@ -27,7 +28,6 @@ from hammerflow.options.checks import (
     whole,
 )
 from hammerflow.options.option import Option, OptionTable, checked
-from hammerflow.origin import are_same, is_async
 from hammerflow.tasks.key_checks import check_unique
 from hammerflow.tasks.limit_key import LIMIT_KEY, KeyRule, check_key
 from hammerflow.workflows.options import then_check

@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from hammerflow.errors import ConfigError
-from hammerflow.origin import STARTED
+from hammerflow.introspection.origin import STARTED
 
 __all__ = ["reduced_app", "reduced_task", "remembered"]
 

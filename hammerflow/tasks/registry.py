@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from hammerflow.canvas.spawn import SpawnContext
 from hammerflow.errors import ConfigError
-from hammerflow.kinds import is_a
-from hammerflow.origin import Origin
+from hammerflow.introspection.kinds import is_a
+from hammerflow.introspection.origin import Origin
 from hammerflow.tasks.functions import checked_function, checked_handler, default_name
 from hammerflow.tasks.options import declared, refuse_other_options
 from hammerflow.tasks.task import AsyncTask, Spawner, Task

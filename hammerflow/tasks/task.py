@@ -25,10 +25,10 @@ from hammerflow.canvas.signature import Signature
 from hammerflow.canvas.snapshot import snapshot_of_args, snapshot_of_kwargs
 from hammerflow.errors import ConfigError
 from hammerflow.ids import new_id
+from hammerflow.introspection.origin import function_of
 from hammerflow.jobs.job import NewJob
 from hammerflow.options.checks import ARGS, KWARGS, items_of, whole
 from hammerflow.options.option import documented
-from hammerflow.origin import function_of
 from hammerflow.results.result import Result
 from hammerflow.results.waiting import ResultBackend
 from hammerflow.tasks.coroutines import coroutine_function

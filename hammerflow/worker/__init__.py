@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hammerflow.streams import guard_streams, open_missing_streams
+from hammerflow.process.streams import guard_streams, open_missing_streams
 from hammerflow.worker.loading import preload
 from hammerflow.worker.options import WorkerOptions, read_queues
 

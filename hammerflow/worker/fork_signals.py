@@ -7,7 +7,7 @@ import signal
 import types
 from typing import Any
 
-from hammerflow.early_signals import release_signals
+from hammerflow.process.early_signals import release_signals
 
 __all__ = ["STOP_SIGNALS", "AppSignals", "ignore_stop_signals"]
 

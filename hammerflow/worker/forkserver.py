@@ -25,8 +25,8 @@ from typing import Any, NoReturn
 from hammerflow import __version__
 from hammerflow.app import Hammerflow
 from hammerflow.errors import HammerflowError
+from hammerflow.process.streams import guard_streams, open_missing_streams
 from hammerflow.services.lease_clock import LeaseClock
-from hammerflow.streams import guard_streams, open_missing_streams
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.child.async_ import AsyncChild
 from hammerflow.worker.child.base import ChildLimits

@@ -22,7 +22,7 @@ configuration that the app's module makes, set ``configure_logging`` to false
 
 No log line holds up whoever logs it. Those of the supervisor wait in a bounded queue for a thread
 that writes them; the fork server, which must run no threads, and its children write them through
-:class:`hammerflow.streams.Output`. Lines that cannot be written are dropped and counted.
+:class:`hammerflow.process.streams.Output`. Lines that cannot be written are dropped and counted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hammerflow.context import RUNNING, Holder
-from hammerflow.streams import LOSSES, Output
+from hammerflow.process.streams import LOSSES, Output
 from hammerflow.text import counted, safe_repr, timestamp, visible_lines
 
 __all__ = [

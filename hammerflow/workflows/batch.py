@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from hammerflow.canvas.signature import Signature, plain
 from hammerflow.errors import ConfigError, WorkflowInvalid
+from hammerflow.introspection.kinds import is_a
 from hammerflow.jobs.limit import Rate
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.kinds import is_a
 from hammerflow.options.checks import are_items, items_of
 from hammerflow.options.option import checked
 from hammerflow.text import safe_repr

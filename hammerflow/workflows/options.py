@@ -8,11 +8,11 @@ from typing import Any
 from hammerflow.canvas.options import ATTEMPTS, CALL_OPTIONS, TIMEOUT
 from hammerflow.canvas.signature import Signature, plain
 from hammerflow.errors import ConfigError
+from hammerflow.introspection.kinds import is_a
 from hammerflow.jobs.backoff import BACKOFF, Backoff
 from hammerflow.jobs.job import PRIORITY
 from hammerflow.jobs.limit import RATE
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.kinds import is_a
 from hammerflow.options.checks import (
     FLAG,
     JSON,

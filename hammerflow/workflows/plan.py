@@ -25,9 +25,9 @@ from hammerflow.canvas.chain import Canvas, Chain, Chord, Group
 from hammerflow.canvas.signature import Signature
 from hammerflow.errors import WorkflowInvalid
 from hammerflow.ids import is_id, plain_id
+from hammerflow.introspection.kinds import is_a, kind_name
 from hammerflow.jobs.job import CONDITIONAL, Rule
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.kinds import is_a, kind_name
 from hammerflow.text import safe_repr
 from hammerflow.workflows.batch import Batch
 from hammerflow.workflows.planned import Output, PlannedItem, PlannedJob, PlannedWorkflow

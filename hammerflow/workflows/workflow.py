@@ -15,9 +15,9 @@ from hammerflow.canvas.signature import Signature
 from hammerflow.conditions.evaluator import Condition, compile_condition
 from hammerflow.errors import ConditionError, ConfigError, WorkflowInvalid
 from hammerflow.ids import is_id
+from hammerflow.introspection.kinds import is_a, kind_name
 from hammerflow.jobs.backoff import Backoff
 from hammerflow.jobs.status import FailurePolicy
-from hammerflow.kinds import is_a, kind_name
 from hammerflow.options.checks import items_of
 from hammerflow.options.option import checked, documented
 from hammerflow.text import checked_name, placed, plain_text, safe_repr

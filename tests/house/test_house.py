@@ -108,6 +108,16 @@ def test_importing_hammerflow_loads_nothing_heavy() -> None:
     assert loaded & {"asyncio", "multiprocessing", "pydantic"} == set()
 
 
+def test_signals_are_held_before_anything_else_is_imported() -> None:
+    first, *_ = (
+        node
+        for node in ast.walk(_tree(PACKAGE / "__init__.py"))
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+    )
+
+    assert (first.module, first.names[0].name) == ("hammerflow.process", "early_signals")
+
+
 def test_a_warm_delay_makes_a_short_trip(sqlite_url: str) -> None:
     app = Hammerflow("shop", database=sqlite_url)
     task = app.task(name="resize")(_resize)

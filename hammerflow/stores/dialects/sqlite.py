@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hammerflow.errors import StoreUnavailable
-from hammerflow.kinds import module_name
+from hammerflow.introspection.kinds import module_name
 from hammerflow.options.checks import EARLIEST, LATEST
 from hammerflow.stores.database import DatabaseReplaced
 from hammerflow.stores.dialects.base import (

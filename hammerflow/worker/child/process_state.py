@@ -26,7 +26,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from hammerflow.streams import Output
+from hammerflow.process.streams import Output
 from hammerflow.worker.child.kept_output import KeptOutput, layers
 from hammerflow.worker.failures import message_of
 

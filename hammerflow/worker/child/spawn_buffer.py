@@ -18,9 +18,9 @@ from hammerflow.enqueue.job_factory import Parent
 from hammerflow.enqueue.spool import Spool
 from hammerflow.errors import ConfigError, SpawnInvalid, WorkflowInvalid
 from hammerflow.ids import new_id
+from hammerflow.introspection.kinds import is_a, kind_name
 from hammerflow.jobs.job import DEPENDENCY, ORDER, NewJob, NewWorkflow, RowFlags
 from hammerflow.jobs.outcome import Operation, Spawned
-from hammerflow.kinds import is_a, kind_name
 from hammerflow.telemetry.watchers import INTEGRATIONS, stamped
 from hammerflow.text import placed
 from hammerflow.workflows.batch import Batch

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hammerflow import __version__
-from hammerflow.early_signals import signals_held
 from hammerflow.errors import ConfigError, HammerflowError
+from hammerflow.process.early_signals import signals_held
 from hammerflow.services.lease_clock import LeaseClock
 from hammerflow.settings import Settings
 from hammerflow.worker.failures import how_it_ended

@@ -10,7 +10,7 @@ import types
 from time import monotonic
 from typing import Any, Self
 
-from hammerflow.early_signals import WORKER_SIGNALS, release_signals
+from hammerflow.process.early_signals import WORKER_SIGNALS, release_signals
 
 __all__ = ["Signals"]
 

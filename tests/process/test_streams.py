@@ -14,8 +14,8 @@ from collections.abc import Callable
 import pytest
 from pytest import CaptureFixture, MonkeyPatch
 
-from hammerflow import streams
-from hammerflow.streams import PATIENCE, Losses, Output
+from hammerflow.process import streams
+from hammerflow.process.streams import PATIENCE, Losses, Output
 
 _LINE = b"x" * 99 + b"\n"
 Ends = tuple[int, int]  # to write to, and to read from; -1 if nobody reads

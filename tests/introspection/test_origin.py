@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from hammerflow import ConfigError
-from hammerflow.origin import import_path
+from hammerflow.introspection.origin import import_path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TASKS = """
 from functools import wraps
 from hammerflow import ConfigError, Hammerflow

@@ -1,0 +1,1 @@
+"""Tests of the signals and standard streams of a process."""
