@@ -75,7 +75,7 @@ def _networks(value: Any) -> tuple[str, ...]:
         raise Unfit
     if not parts:
         return ()
-    from hammerflow.guarded_http import networks  # imports ssl
+    from hammerflow.webhooks.guarded_http import networks  # imports ssl
 
     found = []
     for part in parts:

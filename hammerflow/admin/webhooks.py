@@ -13,7 +13,6 @@ from hammerflow.events.envelope import EVENT_TYPE, cloud_event, to_json
 from hammerflow.events.event import Event
 from hammerflow.events.filter import EventFilter
 from hammerflow.events.kinds import EventKind
-from hammerflow.guarded_http import local_address
 from hammerflow.jobs.job import NewJob
 from hammerflow.results.pauses import PauseBackend
 from hammerflow.settings import Settings
@@ -25,6 +24,7 @@ from hammerflow.sinks.webhook import WebhookCall, WebhookSink, attempt_delivery
 from hammerflow.stores.store import Store
 from hammerflow.stores.webhooks import WEBHOOK_QUEUE, LoggedDelivery, Webhook
 from hammerflow.webhooks import is_private, new_key_pair, new_secret
+from hammerflow.webhooks.guarded_http import local_address
 
 __all__ = [
     "address_warning", "delivery_json", "events_again", "named_webhook_json", "put_webhook",

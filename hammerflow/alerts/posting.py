@@ -11,8 +11,8 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 
 from hammerflow.errors import ConfigError, HammerflowError
-from hammerflow.guarded_http import Cutoff, GuardedError, guarded_connection, refuse_cloud
 from hammerflow.webhooks import sign
+from hammerflow.webhooks.guarded_http import Cutoff, GuardedError, guarded_connection, refuse_cloud
 
 __all__ = ["TargetError", "post", "signature_headers"]
 

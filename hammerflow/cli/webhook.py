@@ -41,13 +41,13 @@ from hammerflow.cli.sink import (
     position_of,
 )
 from hammerflow.cli.webhook_view import DELIVERIES, WEBHOOKS, webhook_facts
-from hammerflow.ed25519 import PUBLIC
 from hammerflow.errors import HammerflowError
 from hammerflow.events.event import Event
 from hammerflow.options.checks import NAME_CHECK, choice, text
 from hammerflow.options.variables import check_variables
 from hammerflow.sinks.registry import check_config
 from hammerflow.text import counted, user_at_host
+from hammerflow.webhooks.ed25519 import PUBLIC
 
 __all__ = ["command"]
 

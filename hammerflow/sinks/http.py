@@ -11,10 +11,10 @@ from typing import Any
 
 from hammerflow.errors import ConfigError
 from hammerflow.events.envelope import BATCH_TYPE
-from hammerflow.guarded_http import Cutoff, GuardedError, guarded_connection, refuse_cloud
 from hammerflow.options.checks import duration, text
 from hammerflow.options.option import Option, OptionTable
 from hammerflow.sinks.base import HEADERS, Message, Report, SinkError, split_url
+from hammerflow.webhooks.guarded_http import Cutoff, GuardedError, guarded_connection, refuse_cloud
 
 __all__ = ["HttpSink"]
 

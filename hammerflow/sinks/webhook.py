@@ -14,7 +14,6 @@ from hammerflow.codec.codec import Codec
 from hammerflow.errors import ConfigError, NotEncodable
 from hammerflow.events.event import Event
 from hammerflow.events.kinds import EventKind
-from hammerflow.guarded_http import GuardedError, check_url, post
 from hammerflow.jobs.job import NewJob
 from hammerflow.jobs.limit import Limit
 from hammerflow.jobs.outcome import Cancel, Retry, Snooze
@@ -36,6 +35,7 @@ from hammerflow.stores.webhooks import (
 )
 from hammerflow.text import plain_text
 from hammerflow.webhooks import check_secret, sign
+from hammerflow.webhooks.guarded_http import GuardedError, check_url, post
 
 __all__ = [
     "WebhookCall", "WebhookSink", "attempt_delivery", "declare_limit", "delivery_job",

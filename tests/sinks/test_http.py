@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from hammerflow import guarded_http
 from hammerflow.alerts.posting import TargetError, post
 from hammerflow.alerts.targets import check_target, shown_target
 from hammerflow.errors import ConfigError
@@ -25,6 +24,7 @@ from hammerflow.sinks.registry import (
     open_sink,
     shown_config,
 )
+from hammerflow.webhooks import guarded_http
 from tests.sinks.receiver import LOCAL
 from tests.sinks.test_delivery import add, deliver
 from tests.stores.kit import Desk

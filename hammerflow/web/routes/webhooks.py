@@ -23,7 +23,6 @@ from hammerflow.admin.webhooks import (
     try_webhook,
     webhooks_json,
 )
-from hammerflow.ed25519 import PUBLIC
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.options.variables import check_variables
 from hammerflow.sinks.registry import check_config
@@ -43,6 +42,7 @@ from hammerflow.web.routes.types import (
     known,
 )
 from hammerflow.web.routing import ApiCall, ListPage, Nothing, Route, refuse_unseen
+from hammerflow.webhooks.ed25519 import PUBLIC
 
 __all__ = ["ROUTES"]
 

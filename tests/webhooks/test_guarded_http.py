@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hammerflow import ConfigError
-from hammerflow.guarded_http import GuardedAnswer, GuardedError, check_url, networks, post
+from hammerflow.webhooks.guarded_http import GuardedAnswer, GuardedError, check_url, networks, post
 from tests.support.misbehaving import SLOW, Server
 
 LOOPBACK = ("127.0.0.0/8",)

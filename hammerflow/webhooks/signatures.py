@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from hammerflow import ed25519
 from hammerflow.errors import ConfigError, WebhookInvalid
+from hammerflow.webhooks import ed25519
 
 __all__ = [
     "HeaderItems", "KeyPair", "check_secret", "is_private", "new_key_pair", "new_secret", "sign",

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from hammerflow import ConfigError, WebhookInvalid, ed25519
-from hammerflow.webhooks import check_secret, new_key_pair, new_secret, sign, verify
+from hammerflow import ConfigError, WebhookInvalid
+from hammerflow.webhooks import check_secret, ed25519, new_key_pair, new_secret, sign, verify
 
 BODY = '{"type":"job.completed","data":{"name":"Jürgen"}}'.encode()
 

@@ -1,0 +1,1 @@
+"""Tests of the signatures of webhooks, and of requests to addresses that strangers chose."""
