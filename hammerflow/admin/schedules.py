@@ -150,22 +150,7 @@ def schedule_changes(
         timing = parsed_when(row.name, kept[0] if when is None else when, tz)
         names = {"tz"} if when is None else {"cron", "every", *(("tz",) if is_moved else ())}
         plain |= {name: timing[name] for name in names & timing.keys()}
-    _check_bounds(row, plain)
     return plain
-
-
-def _check_bounds(row: ScheduleRow, plain: Mapping[str, Any]) -> None:
-    try:
-        known = row.definition
-    except ConfigError:
-        known = None
-    start, end = (
-        datetime.fromisoformat(plain[name]) if plain.get(name)
-        else None if name in plain else getattr(known, name, None)
-        for name in ("start", "end")
-    )  # fmt: skip
-    if start is not None and end is not None and end <= start:
-        raise ConfigError(f"schedule {row.name}: end must be later than start")
 
 
 def edited_job(

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from hammerflow.canvas.chain import Canvas
@@ -19,7 +19,12 @@ from hammerflow.introspection.kinds import is_a, kind_name
 from hammerflow.jobs.job import NewJob, NewWorkflow
 from hammerflow.options.option import checked
 from hammerflow.schedules.call_template import CallTemplate
-from hammerflow.schedules.definition import parsed_when, read_definition, to_plain
+from hammerflow.schedules.definition import (
+    parsed_when,
+    read_definition,
+    refuse_never_due,
+    to_plain,
+)
 from hammerflow.schedules.options import DECORATOR_OPTIONS, SCHEDULE_OPTIONS
 from hammerflow.schedules.order import refuse_circle
 from hammerflow.tasks.task import Task
@@ -102,8 +107,8 @@ class ScheduleRegistry:
         """A definition as values for JSON, checked.
 
         Raises:
-            ConfigError: the name, an option or ``when`` is wrong, or the call has options that only
-                one job can have.
+            ConfigError: the name, an option or ``when`` is wrong, no tick lies between start and
+                end, or the call has options that only one job can have.
             TypeError: an option is unknown, or the arguments do not fit the task.
         """
         found = checked(SCHEDULE_OPTIONS, options, f"schedule {name}")
@@ -112,10 +117,8 @@ class ScheduleRegistry:
         refuse_circle(name, {**self._after, name: found.get("after")})
         called = self.call(name, work)
         plain |= to_plain(found, plain.get("tz", "UTC"))
-        if "start" in plain and "end" in plain and plain["end"] <= plain["start"]:
-            raise ConfigError(f"schedule {name}: end must be later than start")
         plain |= called
-        read_definition(json.dumps(plain), None, name)
+        refuse_never_due(name, read_definition(json.dumps(plain), None, name), datetime.now(UTC))
         return plain
 
     def call(self, name: str, work: Any) -> dict[str, Any]:

@@ -20,9 +20,12 @@ from hammerflow.schedules.cron import Cron
 from hammerflow.schedules.crontab import crontab
 from hammerflow.schedules.description import description, interval
 from hammerflow.schedules.options import INTERVAL, SCHEDULE_OPTIONS
-from hammerflow.text import safe_repr
+from hammerflow.text import safe_repr, timestamp
 
-__all__ = ["Definition", "Ticks", "merged_edit", "parsed_when", "read_definition", "to_plain"]
+__all__ = [
+    "Definition", "Ticks", "merged_edit", "parsed_when", "read_definition", "refuse_never_due",
+    "to_plain",
+]  # fmt: skip
 
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = 86_400.0
@@ -152,6 +155,33 @@ class Ticks:
                 yield self._anchor + n * step
             except OverflowError:
                 return
+
+
+def refuse_never_due(
+    name: str, definition: Definition, anchor: datetime, since: datetime | None = None
+) -> None:
+    """Raise ConfigError if no tick lies between a schedule's start and its end.
+
+    Args:
+        anchor: from which an interval is counted, if it has no start.
+        since: when the schedule begins, if it has no later start. None is for code, which does not
+            know that, and which may be deployed long after the end.
+    """
+    start, end = definition.start, definition.end
+    if start is not None and end is not None and end <= start:
+        raise ConfigError(f"schedule {name}: end must be later than start")
+    begin = max((at for at in (start, since) if at is not None), default=None)
+    if begin is None:
+        return
+    if end is not None and end < begin:
+        when = timestamp(end.astimezone(definition.zone))
+        raise ConfigError(f"schedule {name}: its end, {when}, is in the past: give a later one")
+    before = begin - _MICROSECOND if begin == start else begin  # a tick at the start counts
+    if Ticks(name, definition, anchor).next_after(before) is None:
+        left = f"between {timestamp(begin.astimezone(definition.zone))} and its end"
+        if end is None:
+            left = "after its start"
+        raise ConfigError(f"schedule {name} is never due {left}: change when, start or end")
 
 
 @functools.lru_cache(maxsize=16_384)

@@ -17,6 +17,7 @@ from hammerflow.stores.transitions.schedule_order import (
     circles,
     definition_of,
     lock_order,
+    refuse_no_tick,
     refuse_own_circle,
     trouble_of,
 )
@@ -187,7 +188,8 @@ class Schedules(Verbs):
         """Make a schedule that no code declares.
 
         Raises:
-            ConfigError: the name is taken, or the schedule would come after itself.
+            ConfigError: the name is taken, or the schedule would come after itself, or is never
+                due from now to its end.
         """
 
         def work(tx: Tx) -> ScheduleRow:
@@ -202,6 +204,7 @@ class Schedules(Verbs):
                     f"there is a schedule {name!r} already: change it with schedule update"
                 )
             refuse_own_circle(row, lambda: self._all(tx))
+            refuse_no_tick(None, row, now)
             return self._insert(tx, row, now)
 
         return self._database.unit(work)
@@ -212,7 +215,7 @@ class Schedules(Verbs):
         It counts from now: the next tick is the first one after now.
 
         Raises:
-            ConfigError: there is none of this name, or it would come after itself.
+            ConfigError: there is none of this name, or it would come after itself or never be due.
         """
 
         def work(tx: Tx) -> ScheduleRow:
@@ -225,6 +228,7 @@ class Schedules(Verbs):
             else:
                 edit = json.dumps(merged_edit(row.edited, changes))
                 edited = row._replace(edit=edit, edited_at=now, edited_by=by)
+                refuse_no_tick(definition_of(row), edited, now)
             refuse_own_circle(edited, lambda: self._all(tx))
             if row.trouble:  # perhaps a circle that this change parts
                 for each in circles(self._all(tx)):

@@ -19,6 +19,7 @@ from hammerflow.testing import drain
 
 MINUTE = timedelta(minutes=1)
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
+local = datetime.fromisoformat
 
 
 @pytest.fixture
@@ -118,6 +119,16 @@ def test_each_tick_enqueues_a_workflow(app: Hammerflow) -> None:
         (lambda app, t: app.schedule("s", "@daily", t.s(1).set(eta=JANUARY)), "fixed time"),
         (lambda app, t: app.schedule("s", "@daily", t.s(1), start=JANUARY + MINUTE,
                                      end=JANUARY), "end must be later"),
+        (lambda app, t: app.schedule("s", "@daily", t.s(1), start=JANUARY + MINUTE,
+                                     end=JANUARY + 2 * MINUTE),
+         "s is never due between .*:01:00.000.* and its end: change when, start or end"),
+        (lambda app, t: app.cron("30 2 * * *", tz="Europe/Berlin", args=[1], name="s",
+                                 start=local("2026-03-29 03:01"),
+                                 end=local("2026-03-30 02:29"))(t), "never due between"),
+        (lambda app, t: app.schedule("s", "0 0 29 2 *", t.s(1), start=local("2096-03-01"),
+                                     end=local("2104-02-28")), "never due between"),
+        (lambda app, t: app.schedule("s", "@yearly", t.s(1), start=local("9999-12-30")),
+         "never due after its start"),
         (lambda app, t: app.cron(MINUTE), "takes a cron expression"),
         (lambda app, t: app.every("* * * * *"), "takes a timedelta"),
         (lambda app, t: app.cron("@daily")(3), "takes a task or a function"),
@@ -134,6 +145,23 @@ def test_what_is_wrong_is_said_where_it_is_given(
 
     with pytest.raises((ConfigError, TypeError), match=says):
         declare(app, t)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"end": JANUARY},  # a deploy after the end of a schedule finds it over
+        {"start": JANUARY, "end": JANUARY + MINUTE},  # its start is a tick
+        {"start": JANUARY - MINUTE, "end": JANUARY},  # and so is its end
+        {"tz": "Europe/Berlin", "start": local("2026-01-01"), "end": local("2026-01-01") + MINUTE},
+    ],
+)
+def test_one_tick_between_start_and_end_is_enough(app: Hammerflow, options: dict[str, Any]) -> None:
+    @app.task(name="t")
+    def t() -> None: ...
+
+    app.schedule("cron", "@daily", t.s(), **options)
+    app.schedule("interval", timedelta(days=9), t.s(), start=JANUARY, end=JANUARY + MINUTE)
 
 
 def test_two_schedules_cannot_have_one_name(app: Hammerflow) -> None:

@@ -780,3 +780,71 @@ def test_a_cancel_of_an_earlier_run_delays_no_other_tick(beat: Beat) -> None:
     beat.schedules.make(FAR, cancel)
 
     assert seen == [2] and len(beat.outcomes("newest")) == 2
+
+
+# -- times that leave no tick
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"cron": "0 {} * * *", "end": 1.0}, "s is never due between .* and its end: change when"),
+        ({"cron": "* * * * *", "start": -9.0, "end": -8.0}, "its end, .*, is in the past"),
+        ({"every": 7200.0, "end": 1.0}, "never due between"),
+        ({"every": 7200.0, "start": 2.0, "end": 1.0}, "end must be later than start"),
+    ],
+)
+def test_a_schedule_that_would_never_be_due_is_not_created(
+    beat: Beat, given: dict[str, Any], says: str
+) -> None:
+    """Its bounds are in hours from now; its hour is one half a day away."""
+    with pytest.raises(ConfigError, match=says):
+        beat.create("s", **bounded(beat, given))
+    assert beat.schedules.list() == []
+
+
+def bounded(beat: Beat, given: dict[str, Any]) -> dict[str, Any]:
+    now = beat.now()
+    found = {
+        name: (now + timedelta(hours=value)).isoformat() if name in ("start", "end") else value
+        for name, value in given.items()
+    }
+    if "cron" in found:
+        found["cron"] = found["cron"].format((now.hour + 12) % 24)
+    return found
+
+
+def test_an_update_that_leaves_a_schedule_without_any_tick_is_refused(beat: Beat) -> None:
+    now = beat.now()
+    beat.create("s", every=86_400.0)
+    for changes, says in (
+        ({"end": (now + timedelta(hours=1)).isoformat()}, "never due between"),
+        ({"end": (now - DAY).isoformat()}, "in the past"),
+        ({"start": "9999-12-30T00:00:00+00:00", "cron": "@yearly"}, "never due after its start"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            beat.schedules.update("s", changes, by="me")
+    assert beat.schedules.get("s").edited == definition(every=86_400.0)
+
+
+def test_an_end_after_some_ticks_ends_a_schedule(beat: Beat) -> None:
+    """It has been due; a new rhythm must come before that end, though."""
+    beat.create("s", every=3600.0)
+    beat.elapse(hours=5)
+    ended = beat.schedules.update("s", {"end": beat.now().isoformat()}, by="me")
+    assert ended.next_at is None and ended.trouble is None
+    beat.schedules.update("s", {"misfire": "skip"}, by="me")
+    with pytest.raises(ConfigError, match="in the past"):
+        beat.schedules.update("s", {"every": 60.0}, by="me")
+    revived = beat.schedules.update("s", {"every": 60.0, "end": None}, by="me")
+    assert revived.next_at is not None
+
+
+def test_what_the_code_says_holds_after_its_end_and_below_an_edit(beat: Beat) -> None:
+    now = beat.now()
+    past = {"start": (now - 3 * DAY).isoformat(), "end": (now - DAY).isoformat()}
+    beat.declare(1, s=definition(every=3600.0, **past))
+    assert beat.schedules.get("s").next_at is None
+    beat.schedules.update("s", {"start": None, "end": None}, by="me")
+    assert beat.schedules.get("s").next_at is not None
+    assert beat.schedules.update("s", None, by="me").next_at is None

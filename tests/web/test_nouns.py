@@ -32,6 +32,12 @@ def test_a_schedule_is_made_changed_run_and_deleted(busy: Hammerflow, admin: htt
     assert "takes 1 positional argument" in wrong.json()["detail"]
     both = admin.post("/api/schedules", json={**new, "name": "other", "every": "5m"})
     assert both.status_code == 422
+    past = {"name": "other", "args": [5], "end": "2026-01-01"}
+    over = admin.post("/api/schedules", json={**new, **past})
+    assert over.status_code == 422 and "is in the past" in over.json()["detail"]
+    never = {"start": "2099-01-01 10:00", "end": "2099-01-01 11:00"}
+    empty = admin.patch("/api/schedules/pulse", json=never)
+    assert empty.status_code == 422 and "is never due" in empty.json()["detail"]
 
     moved = admin.patch("/api/schedules/pulse", json={"every": "1h", "args": [6], "priority": 4})
     assert moved.status_code == 200, moved.text

@@ -1,17 +1,21 @@
-"""Schedule order: which schedules come after which, inside one transaction."""
+"""Schedule order: which schedules come after which, and what else a change of one must keep to,
+inside one transaction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from hammerflow.errors import ConfigError
-from hammerflow.schedules.definition import Definition
+from hammerflow.schedules.definition import Definition, refuse_never_due
 from hammerflow.schedules.order import circle_of, refuse_circle
 from hammerflow.stores.database import Tx
 from hammerflow.stores.transitions.schedule_ticks import ScheduleRow
 from hammerflow.text import storable
 
-__all__ = ["circles", "definition_of", "lock_order", "refuse_own_circle", "trouble_of"]
+__all__ = [
+    "circles", "definition_of", "lock_order", "refuse_no_tick", "refuse_own_circle", "trouble_of",
+]  # fmt: skip
 
 #: The row of ``schedule_sets`` that changes of the order lock; no app has this number.
 _ORDER = 0
@@ -28,6 +32,24 @@ def refuse_own_circle(row: ScheduleRow, others: Callable[[], Sequence[ScheduleRo
     """Raise ConfigError if a schedule would come after itself."""
     if _after(row) is not None:
         refuse_circle(row.name, {**_order(others()), row.name: _after(row)})
+
+
+def refuse_no_tick(before: Definition | None, row: ScheduleRow, now: datetime) -> None:
+    """Raise ConfigError if an operator gives a schedule times at which it is never due.
+
+    An earlier end may leave it without a further tick, which ends it; without any since its
+    creation it is a mistake. A new rhythm counts from now.
+
+    Args:
+        before: what held until now; None if the schedule is new, or what held cannot be read.
+        row: as it is to be.
+    """
+    new = row.definition
+    if before is not None and before.times == new.times:
+        return
+    is_kept = before is not None and (before.cron, before.every) == (new.cron, new.every)
+    anchor, since = (row.anchor, row.created_at) if is_kept else (now, now)
+    refuse_never_due(row.name, new, anchor, since)
 
 
 def circles(rows: Sequence[ScheduleRow]) -> Sequence[ScheduleRow]:
