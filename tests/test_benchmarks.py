@@ -40,6 +40,20 @@ def test_a_figure_prints_json_lines(figure: str, tmp_path: Path) -> None:
         assert row["figure"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(110)
+def test_the_filling_of_an_empty_database_says_what_it_has_written(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.filling", f"sqlite:///{tmp_path / 'filled.db'}"]
+
+    run = subprocess.run(
+        [*command, "--jobs", "300", "--live", "60", "--day", "200"],
+        cwd=ROOT, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+
+    assert run.returncode == 0, run.stderr
+    assert "300 ended, 60 live" in run.stdout
+
+
 def test_the_plot_is_well_formed_and_has_a_bar_for_each_measured_rate(tmp_path: Path) -> None:
     file = tmp_path / "lines.jsonl"
     good = _row("peer: hammerflow, <PostgreSQL>", drain_jobs_s=5_000, enqueue_jobs_s=2_000)

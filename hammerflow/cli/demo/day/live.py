@@ -71,13 +71,14 @@ class LiveJobs:
         self._by_task = {each.traffic.task: each for each in found}
         self._workers: list[tuple[DayWorker, list[RunningJob]]] = []
 
-    def write(self, jobs: int, staged: Sequence[RunningJob]) -> None:
+    def write(self, jobs: int, staged: Sequence[RunningJob], *, ready: int | None = None) -> None:
         """Write the live jobs of a day that has this number of jobs.
 
         Args:
             staged: jobs that run and are written already.
+            ready: how many are ready; by default one for 60 jobs of the day.
         """
-        self._ready(min(_MOST, max(20, jobs // _READY)))
+        self._ready(min(_MOST, max(20, jobs // _READY)) if ready is None else ready)
         self._later(min(_MOST, max(12, jobs // _LATER)))
         self._parked(max(3, min(40, jobs // 2_000)))
         self._running(staged)

@@ -40,7 +40,7 @@ class SeededDay(NamedTuple):
 
 def seed_day(
     store: Store, *, jobs: int, queues: int, seed: int, now: float | None = None,
-    tell: Callable[[int], None] = lambda _: None,
+    ready: int | None = None, tell: Callable[[int], None] = lambda _: None,
 ) -> SeededDay:  # fmt: skip
     """Fill an empty database with a day.
 
@@ -49,6 +49,7 @@ def seed_day(
         queues: how many there are in all; those beyond the shop's own belong to merchants.
         seed: the same one makes the same day, if that ends at the same time.
         now: when it ends, in seconds since 1970; by default now, by the database's clock.
+        ready: how many jobs are ready when it ends; by default one for 60 jobs of the day.
         tell: gets after each minute of the day how many jobs are written.
 
     Raises:
@@ -70,7 +71,7 @@ def seed_day(
         staging = Staging(played, rng, now=now, workers=workers)
         staging.write(writer, figures)
         live = LiveJobs(writer, figures, found, rng, now=now)
-        live.write(jobs, staging.running)
+        live.write(jobs, staging.running, ready=ready)
         plain = PlainJobs(writer, figures, found, rng, now=now, workers=workers, codec=app.codec)
         for written in plain.write(jobs):
             tell(written)
