@@ -14,8 +14,8 @@ from hammerflow.cli import options, output
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.session import Session
 from hammerflow.errors import HammerflowError
-from hammerflow.stores.backup_file import BackupHead, BackupReader
-from hammerflow.stores.backups import Backups
+from hammerflow.stores.maintenance.backup_file import BackupHead, BackupReader
+from hammerflow.stores.maintenance.backups import Backups
 from hammerflow.text import counted, user_at_host
 
 __all__ = ["command"]

@@ -14,8 +14,8 @@ from hammerflow.cli.session import Session
 from hammerflow.errors import HammerflowError
 from hammerflow.settings import Settings
 from hammerflow.stores.invariants import Finding, Invariants
+from hammerflow.stores.maintenance.upkeep import UPKEEP_TABLES, Step, Upkeep, Verb
 from hammerflow.stores.store import Store
-from hammerflow.stores.upkeep import UPKEEP_TABLES, Step, Upkeep, Verb
 from hammerflow.text import counted
 
 __all__ = ["command"]

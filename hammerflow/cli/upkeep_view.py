@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hammerflow.stores.maintenance.upkeep import Sign, Upkeep
 from hammerflow.stores.store import Store
-from hammerflow.stores.upkeep import Sign, Upkeep
 
 __all__ = ["advice_of"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hammerflow.stores.backup_file import BackupReader
-from hammerflow.stores.backups import Backups
+from hammerflow.stores.maintenance.backup_file import BackupReader
+from hammerflow.stores.maintenance.backups import Backups
 from tests.acceptance.kit import Shop
 from tests.support.waiting import until
 

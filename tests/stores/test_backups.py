@@ -12,8 +12,8 @@ import pytest
 
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.outcome import Completed
-from hammerflow.stores.backup_file import BackupReader, BackupWriter
-from hammerflow.stores.backups import BACKED_UP, Backups, Restored
+from hammerflow.stores.maintenance.backup_file import BackupReader, BackupWriter
+from hammerflow.stores.maintenance.backups import BACKED_UP, Backups, Restored
 from hammerflow.stores.pauses import PauseKind
 from hammerflow.stores.statements import TABLES
 from hammerflow.stores.tables import snapshot

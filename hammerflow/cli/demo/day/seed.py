@@ -15,7 +15,7 @@ from hammerflow.cli.demo.day.staging import Staging
 from hammerflow.cli.demo.day.traffic import QUEUES, merchants
 from hammerflow.cli.demo.day.writing import DayWriter
 from hammerflow.errors import HammerflowError
-from hammerflow.stores.backups import Backups
+from hammerflow.stores.maintenance.backups import Backups
 from hammerflow.stores.statistics import DAY, HOUR, MINUTE
 from hammerflow.stores.store import Store
 

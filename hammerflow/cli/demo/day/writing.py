@@ -8,9 +8,9 @@ from typing import Any
 
 from hammerflow.ids import first_id_at
 from hammerflow.stores.database import Tx
+from hammerflow.stores.maintenance.table_writer import TableWriter
 from hammerflow.stores.rows import Row
 from hammerflow.stores.store import Store
-from hammerflow.stores.table_writer import TableWriter
 from hammerflow.stores.tables import TableCopy
 
 __all__ = ["DayWriter", "Ids"]

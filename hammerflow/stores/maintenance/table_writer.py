@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hammerflow.stores.backup_file import Instant
 from hammerflow.stores.database import Tx
+from hammerflow.stores.maintenance.backup_file import Instant
 from hammerflow.stores.rows import Row
 from hammerflow.stores.tables import TableCopy
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hammerflow.errors import HammerflowError
-from hammerflow.stores.backup_file import BackupHead, BackupReader, BackupWriter
 from hammerflow.stores.database import Tx
 from hammerflow.stores.error_codes import ErrorKind
+from hammerflow.stores.maintenance.backup_file import BackupHead, BackupReader, BackupWriter
+from hammerflow.stores.maintenance.table_writer import TableWriter
 from hammerflow.stores.pauses import PauseKind, count_pauses
 from hammerflow.stores.statements import TABLES
 from hammerflow.stores.store import Store
-from hammerflow.stores.table_writer import TableWriter
 from hammerflow.stores.tables import SnapshotTx, TableCopy, snapshot
 from hammerflow.text import counted
 

@@ -1,0 +1,1 @@
+"""Maintenance: work on whole tables: vacuum and analyze, backups, loads of many rows."""
