@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hammerflow.app import Hammerflow
 from hammerflow.errors import ConfigError, StoreUnavailable
 from hammerflow.services.cluster_reader import ClusterReader
-from hammerflow.stores.cluster_metrics import ClusterMetrics
+from hammerflow.stores.diagnosis.cluster_metrics import ClusterMetrics
 from hammerflow.telemetry.families import CLUSTER, Family, Readings
 
 if TYPE_CHECKING:

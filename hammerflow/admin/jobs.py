@@ -14,7 +14,7 @@ from hammerflow.errors import NotDecodable, NotEncodable
 from hammerflow.jobs.explanation import Explanation
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.log_lines import AttemptLog
-from hammerflow.stores.explain import reasons
+from hammerflow.stores.diagnosis.explain import reasons
 from hammerflow.stores.job_logs import LogSize
 from hammerflow.stores.store import Store
 from hammerflow.text import one_line, safe_repr

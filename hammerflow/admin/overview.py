@@ -12,7 +12,7 @@ from hammerflow.admin.series import Series, series_of
 from hammerflow.admin.workers import Worker, children_of
 from hammerflow.alerts.states import Alert
 from hammerflow.durations import duration_words
-from hammerflow.stores.explain import serves
+from hammerflow.stores.diagnosis.explain import serves
 from hammerflow.stores.queue_stats import BOUND, QueueAge, StateCounts
 from hammerflow.stores.statistics import Window
 from hammerflow.stores.store import Store

@@ -21,7 +21,7 @@ from hammerflow.durations import duration_text
 from hammerflow.ids import time_of
 from hammerflow.jobs.retention import KEPT_STATES, Lifetimes
 from hammerflow.options.checks import LATEST, lifetime
-from hammerflow.stores.diagnostics import Diagnostics
+from hammerflow.stores.diagnosis.diagnostics import Diagnostics
 from hammerflow.stores.retention import DeclaredLifetimes, Walk
 from hammerflow.stores.store import Store
 from hammerflow.text import counted

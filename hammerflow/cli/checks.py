@@ -23,14 +23,14 @@ from hammerflow.notifiers import open_notifier
 from hammerflow.notifiers.address import Address, all_in_words, are_one, in_words, unheard
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
-from hammerflow.stores.diagnostics import Diagnostics
-from hammerflow.stores.durability import (
+from hammerflow.stores.diagnosis.diagnostics import Diagnostics
+from hammerflow.stores.diagnosis.durability import (
     Status,
     mysql_durability,
     postgres_durability,
     sqlite_durability,
 )
-from hammerflow.stores.explain import serves
+from hammerflow.stores.diagnosis.explain import serves
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.text import counted

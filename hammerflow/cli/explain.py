@@ -8,7 +8,7 @@ from hammerflow.admin.ids import get_job
 from hammerflow.admin.jobs import explanation_json
 from hammerflow.cli import options
 from hammerflow.cli.session import Session
-from hammerflow.stores.explain import explain, reasons
+from hammerflow.stores.diagnosis.explain import explain, reasons
 
 __all__ = ["command"]
 

@@ -13,7 +13,7 @@ from hammerflow.cli.confirming import confirm
 from hammerflow.cli.session import Session
 from hammerflow.errors import HammerflowError
 from hammerflow.settings import Settings
-from hammerflow.stores.invariants import Finding, Invariants
+from hammerflow.stores.diagnosis.invariants import Finding, Invariants
 from hammerflow.stores.maintenance.upkeep import UPKEEP_TABLES, Step, Upkeep, Verb
 from hammerflow.stores.store import Store
 from hammerflow.text import counted

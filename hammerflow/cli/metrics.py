@@ -13,7 +13,7 @@ from hammerflow.cli import output
 from hammerflow.cli.options import argument, flag, seconds_option, shared
 from hammerflow.cli.session import Session
 from hammerflow.errors import HammerflowError
-from hammerflow.stores.cluster_metrics import ClusterMetrics
+from hammerflow.stores.diagnosis.cluster_metrics import ClusterMetrics
 from hammerflow.telemetry.exposition import write
 from hammerflow.urls.listen import LISTEN, listen_address
 

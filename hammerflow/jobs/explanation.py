@@ -1,6 +1,7 @@
 """Explanations: why a job does not run, as a kind with facts, and the sentence of each kind.
 
-To add a reason, add its sentence here, and a probe that finds it to ``stores/explain.py``.
+To add a reason, add its sentence here, and the probe that finds it to
+``stores/diagnosis/explain.py``.
 """
 
 from __future__ import annotations

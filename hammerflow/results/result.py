@@ -95,7 +95,9 @@ class Result(Generic[R]):
         Raises:
             JobNotFound: no job has this id.
         """
-        from hammerflow.stores.explain import explain  # a producer of jobs needs none of it
+        from hammerflow.stores.diagnosis.explain import (
+            explain,  # a producer of jobs needs none of it
+        )
 
         job = self.job()
         found = explain(self._backend.store, job, lease=self._backend.lease)

@@ -12,8 +12,8 @@ from hammerflow.alerts.rules import Measure
 from hammerflow.alerts.states import Alert, Change, Turn, advance
 from hammerflow.events.kinds import EventKind
 from hammerflow.ids import worker_number
-from hammerflow.stores.alert_measures import AlertMeasures
 from hammerflow.stores.alerts import AlertSettings
+from hammerflow.stores.diagnosis.alert_measures import AlertMeasures
 from hammerflow.stores.store import Store
 
 __all__ = ["Alerter"]

@@ -8,7 +8,7 @@ import time
 from dataclasses import KW_ONLY, dataclass, field
 
 from hammerflow.ids import worker_number
-from hammerflow.stores.cluster_metrics import ClusterMetrics
+from hammerflow.stores.diagnosis.cluster_metrics import ClusterMetrics
 from hammerflow.telemetry.families import Readings
 
 __all__ = ["ClusterReader"]

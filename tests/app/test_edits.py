@@ -14,7 +14,7 @@ from hammerflow.admin.edits import edit_arguments
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.job import Job
 from hammerflow.results.result import Result
-from hammerflow.stores.invariants import Invariants
+from hammerflow.stores.diagnosis.invariants import Invariants
 from hammerflow.testing import drain
 
 

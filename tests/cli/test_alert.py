@@ -9,7 +9,7 @@ import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.services.alerter import Alerter
-from hammerflow.stores.alert_measures import AlertMeasures
+from hammerflow.stores.diagnosis.alert_measures import AlertMeasures
 from tests.alerts.test_targets import Hook
 from tests.cli.conftest import Run
 from tests.cli.test_sink import said

@@ -17,7 +17,7 @@ from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.settings import load_settings
 from hammerflow.stores import open_checked_store
 from hammerflow.stores.archive import ArchiveFilter
-from hammerflow.stores.invariants import Invariants
+from hammerflow.stores.diagnosis.invariants import Invariants
 from hammerflow.stores.statistics import DAY, HOUR, MINUTE, Window
 from hammerflow.stores.store import Store
 from tests.cli.conftest import Run

@@ -21,7 +21,7 @@ from hammerflow.cli.checks import (
 )
 from hammerflow.jobs.outcome import Failure, Parked
 from hammerflow.stores.clients import Clients
-from hammerflow.stores.durability import (
+from hammerflow.stores.diagnosis.durability import (
     Trouble,
     mysql_durability,
     postgres_durability,

@@ -14,7 +14,7 @@ from hammerflow.ids import first_id_at, name_id, new_id
 from hammerflow.jobs.job import Job
 from hammerflow.jobs.limit import RATE, Limit
 from hammerflow.jobs.outcome import Completed, Failed, Failure, Parked, Retrying, Snoozed, Suspected
-from hammerflow.stores.explain import explain, reasons
+from hammerflow.stores.diagnosis.explain import explain, reasons
 from tests.cli.conftest import WORKER, Run, claim, settle, spawn_album
 from tests.stores.kit import desk_at
 from tests.support.waiting import until
@@ -542,7 +542,7 @@ def test_the_first_reason_is_told_and_the_others_are_listed(
 def test_a_long_line_is_counted_up_to_a_bound(
     embedded_shop: Hammerflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hammerflow.stores.explain._MOST_AHEAD", 2)
+    monkeypatch.setattr("hammerflow.stores.diagnosis.explain._MOST_AHEAD", 2)
     for _ in range(4):
         job = a_job(embedded_shop)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hammerflow import Hammerflow, JobState
-from hammerflow.stores.explain import explain
+from hammerflow.stores.diagnosis.explain import explain
 from hammerflow.stores.workers import Request
 from tests.cli.conftest import HAMMERFLOW, WORKER, Run, claim, environment
 from tests.stores.kit import desk_at

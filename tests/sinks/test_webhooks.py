@@ -16,7 +16,7 @@ from hammerflow import Hammerflow
 from hammerflow.admin.webhooks import put_webhook, rotate_secret, try_webhook
 from hammerflow.errors import ConfigError, WebhookInvalid
 from hammerflow.events.filter import EventFilter
-from hammerflow.stores.cluster_metrics import ClusterMetrics
+from hammerflow.stores.diagnosis.cluster_metrics import ClusterMetrics
 from hammerflow.stores.webhooks import DELIVER, WebhookAttempt
 from hammerflow.testing import drain
 from hammerflow.webhooks import new_secret, verify

@@ -15,7 +15,7 @@ from hammerflow.jobs.priority_rule import STRICT, PriorityRule
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.settings import Settings, parse_url
 from hammerflow.stores import open_store
-from hammerflow.stores.invariants import Invariants
+from hammerflow.stores.diagnosis.invariants import Invariants
 from hammerflow.stores.store import Store
 from tests.support.servers import open_admin
 

@@ -16,9 +16,9 @@ from hammerflow.events.kinds import EventKind
 from hammerflow.jobs.outcome import Completed
 from hammerflow.services.alert_sender import AlertSender
 from hammerflow.services.alerter import Alerter
-from hammerflow.stores.alert_measures import AlertMeasures
-from hammerflow.stores.cluster_metrics import ClusterMetrics
-from hammerflow.stores.diagnostics import Diagnostics
+from hammerflow.stores.diagnosis.alert_measures import AlertMeasures
+from hammerflow.stores.diagnosis.cluster_metrics import ClusterMetrics
+from hammerflow.stores.diagnosis.diagnostics import Diagnostics
 from hammerflow.stores.statistics import MINUTE
 from hammerflow.stores.store import Store
 from hammerflow.stores.webhooks import WebhookAttempt

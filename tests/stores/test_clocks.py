@@ -11,8 +11,8 @@ import pytest
 
 from hammerflow.events.filter import EventFilter
 from hammerflow.services.rescuer import Rescuer
-from hammerflow.stores.cluster_metrics import ClusterMetrics
-from hammerflow.stores.explain import reasons
+from hammerflow.stores.diagnosis.cluster_metrics import ClusterMetrics
+from hammerflow.stores.diagnosis.explain import reasons
 from tests.stores.kit import Desk
 from tests.support.waiting import until
 

@@ -15,7 +15,7 @@ from hammerflow.events.filter import EventFilter
 from hammerflow.ids import name_id
 from hammerflow.metrics import Collector
 from hammerflow.services.cluster_reader import ClusterReader
-from hammerflow.stores.cluster_metrics import ClusterMetrics
+from hammerflow.stores.diagnosis.cluster_metrics import ClusterMetrics
 from hammerflow.stores.enqueued_totals import EnqueuedTotals
 from hammerflow.stores.statistics import MINUTE
 from hammerflow.telemetry import labels

@@ -16,7 +16,7 @@ from hammerflow.jobs.outcome import Cancelled, Completed, Failed, Outcome, Retry
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.stores import retries
 from hammerflow.stores.database import Tx
-from hammerflow.stores.diagnostics import Diagnostics
+from hammerflow.stores.diagnosis.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
 from hammerflow.worker.supervisor.settler import Settler
 from tests.stores.breaker import Breaker

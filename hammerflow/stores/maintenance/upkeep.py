@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from hammerflow.errors import HammerflowError, StoreUnavailable
 from hammerflow.stores.database import Database
-from hammerflow.stores.diagnostics import Diagnostics
+from hammerflow.stores.diagnosis.diagnostics import Diagnostics
 from hammerflow.stores.statements import TABLES
 from hammerflow.stores.tables import TableCopy
 

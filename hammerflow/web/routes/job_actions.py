@@ -19,7 +19,7 @@ from hammerflow.admin.jobs import explanation_json
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import JobState, Priority
 from hammerflow.options.checks import NAME_CHECK
-from hammerflow.stores.explain import explain
+from hammerflow.stores.diagnosis.explain import explain
 from hammerflow.web.access import Role
 from hammerflow.web.problems import RequestRefused
 from hammerflow.web.routes.jobs import Obstacle, obstacle_shown

@@ -13,7 +13,7 @@ from hammerflow.services.alerter import Alerter
 from hammerflow.services.database_status import DatabaseStatus
 from hammerflow.services.runner import ServiceRunner
 from hammerflow.settings import Settings
-from hammerflow.stores.alert_measures import AlertMeasures
+from hammerflow.stores.diagnosis.alert_measures import AlertMeasures
 from hammerflow.stores.store import Store
 
 __all__ = ["WorkerAlerts", "follow_code"]

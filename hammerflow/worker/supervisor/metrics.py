@@ -9,7 +9,7 @@ from http import HTTPStatus
 from hammerflow.notifiers import Notifier
 from hammerflow.services.cluster_reader import ClusterReader
 from hammerflow.services.database_status import DatabaseStatus
-from hammerflow.stores.cluster_metrics import ClusterMetrics
+from hammerflow.stores.diagnosis.cluster_metrics import ClusterMetrics
 from hammerflow.stores.store import Store
 from hammerflow.telemetry.exposition import OPENMETRICS, PLAIN, write
 from hammerflow.telemetry.families import OTHER, Readings, merged

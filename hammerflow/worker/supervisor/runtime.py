@@ -30,7 +30,7 @@ from hammerflow.services.runner import ServiceRunner
 from hammerflow.services.scheduler import Scheduler, version_of
 from hammerflow.services.statistician import Statistician
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
-from hammerflow.stores.diagnostics import Diagnostics
+from hammerflow.stores.diagnosis.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
 from hammerflow.tasks.builtin import BUILTIN
 from hammerflow.worker.logs import facts

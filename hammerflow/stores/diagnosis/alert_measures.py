@@ -10,14 +10,14 @@ from typing import Any
 
 from hammerflow.alerts.rules import AlertRule, Measure
 from hammerflow.ids import name_id
-from hammerflow.stores.diagnostics import Diagnostics
-from hammerflow.stores.durability import (
+from hammerflow.stores.diagnosis.diagnostics import Diagnostics
+from hammerflow.stores.diagnosis.durability import (
     Trouble,
     mysql_durability,
     postgres_durability,
     sqlite_durability,
 )
-from hammerflow.stores.explain import serves
+from hammerflow.stores.diagnosis.explain import serves
 from hammerflow.stores.queue_stats import QueueDepth
 from hammerflow.stores.statistics import DAY, HOUR, MINUTE, Counts, Window
 from hammerflow.stores.store import Store

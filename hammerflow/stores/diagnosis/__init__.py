@@ -1,0 +1,1 @@
+"""Diagnosis: why a job does not run, whether tables are sound, what alerts and metrics read."""
