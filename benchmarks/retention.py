@@ -19,7 +19,7 @@ from benchmarks.tasks import app, noop
 from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.job import NewJob
 from hammerflow.services.pruner import Pruner
-from hammerflow.stores.retention import Walk
+from hammerflow.stores.retention.retention import Walk
 
 _DAYS = 10
 _BULK = 20_000  # rows of one INSERT

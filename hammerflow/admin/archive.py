@@ -9,8 +9,8 @@ from typing import Any
 from hammerflow.admin.jobs import JobValues, decoded_values
 from hammerflow.codec.codec import Codec
 from hammerflow.jobs.retention import Lifetimes
-from hammerflow.stores.archive import Archived, Contents
-from hammerflow.stores.retention import DeclaredLifetimes
+from hammerflow.stores.retention.archive import Archived, Contents
+from hammerflow.stores.retention.retention import DeclaredLifetimes
 from hammerflow.stores.store import Store
 
 __all__ = ["archived_json", "contents_columns", "contents_json", "contents_values", "policies"]

@@ -18,7 +18,7 @@ from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.retention import KEPT_STATES, PurgeFilter
 from hammerflow.results.waiting import ResultBackend, announce
 from hammerflow.stores.operations import BulkOperation
-from hammerflow.stores.retention import Walk
+from hammerflow.stores.retention.retention import Walk
 from hammerflow.stores.store import Store
 
 __all__ = [

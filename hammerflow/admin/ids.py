@@ -12,7 +12,7 @@ from hammerflow.text import safe_repr
 
 if TYPE_CHECKING:
     from hammerflow.jobs.job import Job
-    from hammerflow.stores.archive import Archive
+    from hammerflow.stores.retention.archive import Archive
     from hammerflow.stores.store import Store
 
 __all__ = [

@@ -22,7 +22,7 @@ from hammerflow.ids import time_of
 from hammerflow.jobs.retention import KEPT_STATES, Lifetimes
 from hammerflow.options.checks import LATEST, lifetime
 from hammerflow.stores.diagnosis.diagnostics import Diagnostics
-from hammerflow.stores.retention import DeclaredLifetimes, Walk
+from hammerflow.stores.retention.retention import DeclaredLifetimes, Walk
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
 

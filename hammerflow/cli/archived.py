@@ -23,7 +23,7 @@ from hammerflow.cli.session import Session
 from hammerflow.errors import JobNotFound
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.retention import KEPT_STATES
-from hammerflow.stores.archive import Archived, ArchivedGroup, ArchiveFilter, Moved
+from hammerflow.stores.retention.archive import Archived, ArchivedGroup, ArchiveFilter, Moved
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
 

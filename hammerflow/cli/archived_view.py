@@ -10,7 +10,7 @@ from hammerflow.admin.archive import archived_json, contents_columns, contents_v
 from hammerflow.cli.output import TableView, id_text, local_time
 from hammerflow.cli.session import Session
 from hammerflow.durations import age
-from hammerflow.stores.archive import Archived, Contents
+from hammerflow.stores.retention.archive import Archived, Contents
 
 __all__ = ["ARCHIVED", "contents_facts"]
 

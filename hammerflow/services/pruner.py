@@ -9,7 +9,7 @@ import time
 from dataclasses import KW_ONLY, dataclass, field
 
 from hammerflow.jobs.retention import Lifetimes
-from hammerflow.stores.retention import Walk
+from hammerflow.stores.retention.retention import Walk
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
 

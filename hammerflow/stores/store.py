@@ -11,7 +11,6 @@ from hammerflow.errors import ConfigError
 from hammerflow.stores.access import Access
 from hammerflow.stores.alerts import Alerts
 from hammerflow.stores.answers import KeptAnswers
-from hammerflow.stores.archive import Archive
 from hammerflow.stores.callers import async_driver_connection, driver_connection, kind_of
 from hammerflow.stores.cancellations import Cancellations
 from hammerflow.stores.clients import Clients
@@ -19,7 +18,6 @@ from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.dead_letters import DeadLetters
 from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.events import EventLog
-from hammerflow.stores.expiry import Expiry
 from hammerflow.stores.job_logs import JobLogs
 from hammerflow.stores.job_search import JobSearch
 from hammerflow.stores.jobs import Jobs
@@ -30,7 +28,9 @@ from hammerflow.stores.outbox import Outbox
 from hammerflow.stores.pauses import Pauses
 from hammerflow.stores.queue_stats import QueueStats
 from hammerflow.stores.queues import Queues
-from hammerflow.stores.retention import Retention
+from hammerflow.stores.retention.archive import Archive
+from hammerflow.stores.retention.expiry import Expiry
+from hammerflow.stores.retention.retention import Retention
 from hammerflow.stores.schema import Schema
 from hammerflow.stores.sinks import Sinks
 from hammerflow.stores.spawns import Spawns

@@ -18,10 +18,10 @@ from hammerflow.jobs.job import JobState
 from hammerflow.jobs.outcome import Completed, Retrying
 from hammerflow.jobs.retention import KEPT_STATES, PurgeFilter, RetentionPolicy
 from hammerflow.services.pruner import Pruner
-from hammerflow.stores import archive as archive_store
-from hammerflow.stores import retention
-from hammerflow.stores.archive import ArchiveFilter
-from hammerflow.stores.retention import Walk
+from hammerflow.stores.retention import archive as archive_store
+from hammerflow.stores.retention import retention
+from hammerflow.stores.retention.archive import ArchiveFilter
+from hammerflow.stores.retention.retention import Walk
 from hammerflow.stores.transitions.archiving import ARCHIVED_TABLES
 from tests.stores.kit import BAD, Desk, desk_at, failed, spawned
 from tests.stores.test_job_logs import log

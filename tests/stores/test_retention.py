@@ -17,8 +17,8 @@ from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.outcome import Cancelled, Parked, Retrying, Snoozed
 from hammerflow.jobs.retention import KEPT_STATES, RetentionPolicy
 from hammerflow.services.pruner import Pruner
-from hammerflow.stores import retention
-from hammerflow.stores.retention import Walk
+from hammerflow.stores.retention import retention
+from hammerflow.stores.retention.retention import Walk
 from hammerflow.stores.store import Store
 from tests.stores.kit import BAD, Desk, desk_at, failed, spawned
 from tests.stores.workflow_kit import OK, Sketch, brood, check_flows, run, settle

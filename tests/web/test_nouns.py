@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from hammerflow import Hammerflow
-from hammerflow.stores.retention import Walk
+from hammerflow.stores.retention.retention import Walk
 from hammerflow.testing import drain
 from hammerflow.web.access import Role
 from hammerflow.web.routes import statistics

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hammerflow.jobs.status import WorkflowState
-from hammerflow.stores.archive_check import unreadable
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.retention.archive_check import unreadable
 from hammerflow.stores.rows import BarrierRow, Row, WaitingRow
 from hammerflow.stores.tables import SnapshotTx, TableCopy, snapshot
 from hammerflow.stores.transitions.dependents import DependencyResolver

@@ -16,8 +16,8 @@ from hammerflow.admin.known_names import refuse_unknown
 from hammerflow.errors import JobNotFound
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.retention import RETENTION
-from hammerflow.stores.archive import ArchiveFilter, Moved
-from hammerflow.stores.retention import DeclaredLifetimes
+from hammerflow.stores.retention.archive import ArchiveFilter, Moved
+from hammerflow.stores.retention.retention import DeclaredLifetimes
 from hammerflow.web.access import Role
 from hammerflow.web.routes.jobs import redacted_values, with_errors
 from hammerflow.web.routes.types import Cursor, Limit, Name, When, converted, instant_of, known

@@ -25,7 +25,7 @@ from hammerflow import (
 from hammerflow.ids import name_id
 from hammerflow.jobs.retention import PurgeFilter
 from hammerflow.stores.pauses import PauseKind
-from hammerflow.stores.retention import Walk
+from hammerflow.stores.retention.retention import Walk
 from tests.acceptance.kit import LEASE, Shop
 from tests.proof.chaos.bodies import BEATS, BIN, RULES, declare
 from tests.proof.chaos.promise import Kind, Promise

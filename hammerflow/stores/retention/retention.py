@@ -20,8 +20,8 @@ from hammerflow.jobs.retention import (
     lifetimes_text,
 )
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.ended_groups import EndedGroups
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.retention.ended_groups import EndedGroups
 from hammerflow.stores.transitions.archiving import archive_groups
 from hammerflow.stores.transitions.removal import (
     Member,

@@ -13,9 +13,9 @@ from hammerflow.events.record import Record
 from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.job import FINAL_CODES, FINAL_STATES, JobState
 from hammerflow.jobs.status import WorkflowState
-from hammerflow.stores.archive_check import unreadable
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.retention.archive_check import unreadable
 from hammerflow.stores.tables import snapshot
 from hammerflow.stores.transitions.archiving import (
     ArchivedRow,

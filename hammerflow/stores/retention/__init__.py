@@ -1,0 +1,1 @@
+"""Retention: how long ended jobs, results and keys are kept, and the archive of what has left."""
