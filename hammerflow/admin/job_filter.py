@@ -15,7 +15,7 @@ from hammerflow.errors import ConfigError, NotDecodable
 from hammerflow.ids import first_id_at
 from hammerflow.jobs.job import DependencyStatus, Job, JobState
 from hammerflow.options.checks import MOMENT, Unfit, ValueCheck
-from hammerflow.stores.job_search import newest
+from hammerflow.stores.pages.job_search import newest
 from hammerflow.stores.store import Store
 from hammerflow.telemetry.trace_context import TraceContext
 from hammerflow.text import safe_repr

@@ -13,8 +13,8 @@ from hammerflow.admin.workers import Worker, children_of
 from hammerflow.alerts.states import Alert
 from hammerflow.durations import duration_words
 from hammerflow.stores.diagnosis.explain import serves
-from hammerflow.stores.queue_stats import BOUND, QueueAge, StateCounts
-from hammerflow.stores.statistics import Window
+from hammerflow.stores.statistics.queue_stats import BOUND, QueueAge, StateCounts
+from hammerflow.stores.statistics.statistics import Window
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from hammerflow.durations import age
 from hammerflow.ids import name_id
 from hammerflow.stores.diagnosis.explain import explain, serves
-from hammerflow.stores.queue_stats import QueueDepth
+from hammerflow.stores.statistics.queue_stats import QueueDepth
 from hammerflow.stores.store import Store
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.admin.statistics import summary_json
 from hammerflow.results.statistics import to_jobs_over_time
-from hammerflow.stores.statistics import Counts, Window
+from hammerflow.stores.statistics.statistics import Counts, Window
 
 __all__ = ["Series", "series_of"]
 

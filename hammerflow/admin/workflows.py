@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from hammerflow.admin.page import Page
 from hammerflow.durations import seconds_between
 from hammerflow.results.workflow import WorkflowResult, WorkflowStats, stats_of
+from hammerflow.stores.pages.workflow_pages import WorkflowFilter
 from hammerflow.stores.store import Store
-from hammerflow.stores.workflow_pages import WorkflowFilter
 from hammerflow.stores.workflows import WorkflowMember, WorkflowRow
 
 __all__ = [

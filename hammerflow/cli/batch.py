@@ -24,7 +24,7 @@ from hammerflow.jobs.job import JobState
 from hammerflow.jobs.limit import RATE, Rate
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import BatchResult
-from hammerflow.stores.workflow_pages import WorkflowFilter
+from hammerflow.stores.pages.workflow_pages import WorkflowFilter
 from hammerflow.stores.workflows import WorkflowRow
 from hammerflow.text import counted, user_at_host
 from hammerflow.workflows.options import BATCH_OPTIONS

@@ -21,7 +21,7 @@ from hammerflow.results.pauses import resume as resume_jobs
 from hammerflow.results.statistics import queue_totals
 from hammerflow.results.waiting import announce
 from hammerflow.stores.pauses import PauseKind
-from hammerflow.stores.queue_stats import BOUND
+from hammerflow.stores.statistics.queue_stats import BOUND
 from hammerflow.stores.store import Store
 from hammerflow.text import counted, user_at_host
 

@@ -9,7 +9,7 @@ from typing import Any
 from hammerflow.admin.queues import Figures, bounded, figures_json
 from hammerflow.cli.output import TableView
 from hammerflow.cli.pause_view import paused_text
-from hammerflow.stores.queue_stats import QueueDepth
+from hammerflow.stores.statistics.queue_stats import QueueDepth
 
 __all__ = ["QUEUES", "STATS", "count_text", "rate_text"]
 

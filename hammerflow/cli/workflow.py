@@ -36,7 +36,7 @@ from hammerflow.results.statistics import (
     workflow_totals,
 )
 from hammerflow.results.workflow import WorkflowResult
-from hammerflow.stores.workflow_pages import WorkflowFilter
+from hammerflow.stores.pages.workflow_pages import WorkflowFilter
 from hammerflow.stores.workflows import WorkflowRow
 from hammerflow.text import user_at_host
 

@@ -10,9 +10,9 @@ from typing import Protocol
 from hammerflow.jobs.histogram import Histogram
 from hammerflow.options.checks import NAME_CHECK, duration
 from hammerflow.stores.spawns import SpawnStats
-from hammerflow.stores.statistics import Counts, Window
+from hammerflow.stores.statistics.statistics import Counts, Window
+from hammerflow.stores.statistics.workflow_statistics import NodeTime, WorkflowCounts
 from hammerflow.stores.store import Store
-from hammerflow.stores.workflow_statistics import NodeTime, WorkflowCounts
 
 __all__ = [
     "ENDS", "STATES", "AppStats", "JobStatistics", "WorkflowStatistics", "merged",

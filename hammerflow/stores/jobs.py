@@ -33,8 +33,8 @@ from hammerflow.stores.cancel_files import asked_by_file
 from hammerflow.stores.claims import Claims
 from hammerflow.stores.database import Database, LockedOut, Tx
 from hammerflow.stores.error_codes import ErrorKind
-from hammerflow.stores.job_pages import Span, ids_page, jobs_of_pages
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.pages.job_pages import Span, ids_page, jobs_of_pages
 from hammerflow.stores.promotion import Promoted, promote_due
 from hammerflow.stores.records import Records
 from hammerflow.stores.rows import JobLogRow

@@ -9,8 +9,8 @@ from datetime import datetime
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.pages.ready_queues import queues_with_ready
 from hammerflow.stores.pauses import PauseKind, Pauses
-from hammerflow.stores.ready_queues import queues_with_ready
 
 __all__ = ["QueueStatus", "Queues"]
 

@@ -19,14 +19,13 @@ from hammerflow.stores.dead_letters import DeadLetters
 from hammerflow.stores.dependencies import Dependencies
 from hammerflow.stores.events import EventLog
 from hammerflow.stores.job_logs import JobLogs
-from hammerflow.stores.job_search import JobSearch
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.limits import Limits
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.operations import Operations
 from hammerflow.stores.outbox import Outbox
+from hammerflow.stores.pages.job_search import JobSearch
 from hammerflow.stores.pauses import Pauses
-from hammerflow.stores.queue_stats import QueueStats
 from hammerflow.stores.queues import Queues
 from hammerflow.stores.retention.archive import Archive
 from hammerflow.stores.retention.expiry import Expiry
@@ -34,7 +33,8 @@ from hammerflow.stores.retention.retention import Retention
 from hammerflow.stores.schema import Schema
 from hammerflow.stores.sinks import Sinks
 from hammerflow.stores.spawns import Spawns
-from hammerflow.stores.statistics import Statistics
+from hammerflow.stores.statistics.queue_stats import QueueStats
+from hammerflow.stores.statistics.statistics import Statistics
 from hammerflow.stores.tasks import Tasks
 from hammerflow.stores.unique_keys import UniqueKeys
 from hammerflow.stores.webhooks import Webhooks

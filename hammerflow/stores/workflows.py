@@ -19,12 +19,12 @@ from hammerflow.jobs.status import FailurePolicy, WorkflowState
 from hammerflow.stores.cancel_files import asked_by_file
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
+from hammerflow.stores.pages.workflow_pages import WorkflowFilter, workflow_ids_page
 from hammerflow.stores.transitions.conditions import PAGE, ids_of, results_of
 from hammerflow.stores.transitions.dependents import DependencyResolver
 from hammerflow.stores.transitions.late_dependencies import insert_whole
 from hammerflow.stores.transitions.rerun import rerun_members, resume_workflow, skip_member
 from hammerflow.stores.transitions.unit import Unit, Verbs, in_chunks
-from hammerflow.stores.workflow_pages import WorkflowFilter, workflow_ids_page
 from hammerflow.text import counted, storable
 from hammerflow.workflows.references import ResultRef
 

@@ -18,7 +18,7 @@ from hammerflow.settings import load_settings
 from hammerflow.stores import open_checked_store
 from hammerflow.stores.diagnosis.invariants import Invariants
 from hammerflow.stores.retention.archive import ArchiveFilter
-from hammerflow.stores.statistics import DAY, HOUR, MINUTE, Window
+from hammerflow.stores.statistics.statistics import DAY, HOUR, MINUTE, Window
 from hammerflow.stores.store import Store
 from tests.cli.conftest import Run
 

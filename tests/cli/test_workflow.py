@@ -16,7 +16,7 @@ from hammerflow import FailurePolicy, Hammerflow, JobState, Workflow, WorkflowSt
 from hammerflow.admin import workflows as admin_workflows
 from hammerflow.jobs.outcome import Completed, Failed, Failure
 from hammerflow.results.workflow import WorkflowResult
-from hammerflow.stores import workflow_pages
+from hammerflow.stores.pages import workflow_pages
 from hammerflow.testing import drain
 from tests.cli.conftest import Run, claim, settle
 from tests.support.drawing import read_dot, read_mermaid

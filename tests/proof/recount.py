@@ -25,7 +25,7 @@ from typing import Any
 from hammerflow import Hammerflow, Signature, Workflow, constant
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
-from hammerflow.stores.statistics import HOUR, MINUTE
+from hammerflow.stores.statistics.statistics import HOUR, MINUTE
 from hammerflow.stores.store import Store
 from tests.stores.kit import Desk, desk_at
 from tests.support.servers import MariaDB, Postgres, create_database

@@ -19,7 +19,7 @@ from hammerflow.services.alerter import Alerter
 from hammerflow.stores.diagnosis.alert_measures import AlertMeasures
 from hammerflow.stores.diagnosis.cluster_metrics import ClusterMetrics
 from hammerflow.stores.diagnosis.diagnostics import Diagnostics
-from hammerflow.stores.statistics import MINUTE
+from hammerflow.stores.statistics.statistics import MINUTE
 from hammerflow.stores.store import Store
 from hammerflow.stores.webhooks import WebhookAttempt
 from tests.sinks.receiver import LOCAL, Receiver

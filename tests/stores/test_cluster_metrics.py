@@ -16,8 +16,8 @@ from hammerflow.ids import name_id
 from hammerflow.metrics import Collector
 from hammerflow.services.cluster_reader import ClusterReader
 from hammerflow.stores.diagnosis.cluster_metrics import ClusterMetrics
-from hammerflow.stores.enqueued_totals import EnqueuedTotals
-from hammerflow.stores.statistics import MINUTE
+from hammerflow.stores.statistics.enqueued_totals import EnqueuedTotals
+from hammerflow.stores.statistics.statistics import MINUTE
 from hammerflow.telemetry import labels
 from tests.stores.kit import Desk, desk_at
 

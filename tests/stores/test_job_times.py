@@ -61,5 +61,5 @@ def test_a_bounded_number_of_older_jobs_is_read(
     desk.end(desk.claim(1)[0])
     put_at(desk, TWO_HOURS_AGO, 1_100)
     assert listed(desk, since=HOUR_AGO) == [ended]
-    monkeypatch.setattr("hammerflow.stores.job_pages.OLDER_JOBS", 1_000)
+    monkeypatch.setattr("hammerflow.stores.pages.job_pages.OLDER_JOBS", 1_000)
     assert listed(desk, since=HOUR_AGO) == []

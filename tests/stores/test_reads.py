@@ -13,7 +13,7 @@ from hammerflow.errors import HammerflowError
 from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.job import JobState, Priority
 from hammerflow.jobs.outcome import Cancelled, Completed, Parked
-from hammerflow.stores import job_pages
+from hammerflow.stores.pages import job_pages
 from tests.stores.kit import GONE, Desk, desk_at, failed, spawned
 from tests.stores.workflow_kit import Sketch
 

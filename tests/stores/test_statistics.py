@@ -14,7 +14,7 @@ import pytest
 from hammerflow.jobs.histogram import BOUNDS, Histogram, bucket_of, bucket_sql
 from hammerflow.jobs.outcome import Cancelled, Completed, Failed, Operation, Retrying, Snoozed
 from hammerflow.services.statistician import Statistician
-from hammerflow.stores.statistics import DAY, HOUR, KEPT, MINUTE, Window
+from hammerflow.stores.statistics.statistics import DAY, HOUR, KEPT, MINUTE, Window
 from tests.proof import recount
 from tests.stores.kit import BAD, Desk, desk_at, failed, spawned
 

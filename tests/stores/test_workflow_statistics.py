@@ -13,8 +13,8 @@ from hammerflow import Hammerflow
 from hammerflow.admin.statistics import workflow_summary_json
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.outcome import Completed
-from hammerflow.stores import workflow_statistics
-from hammerflow.stores.statistics import DAY, HOUR, MINUTE, Window
+from hammerflow.stores.statistics import workflow_statistics
+from hammerflow.stores.statistics.statistics import DAY, HOUR, MINUTE, Window
 from tests.stores.kit import Desk, desk_at, failed
 from tests.stores.test_statistics import begin, count_all
 from tests.stores.workflow_kit import Sketch, run, settle

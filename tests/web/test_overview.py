@@ -19,8 +19,8 @@ from hammerflow.errors import StoreUnavailable
 from hammerflow.ids import first_id_at, name_id, new_id
 from hammerflow.jobs.job import NewJob
 from hammerflow.jobs.outcome import Retrying
-from hammerflow.stores import queue_stats
 from hammerflow.stores.database import Database
+from hammerflow.stores.statistics import queue_stats
 from hammerflow.web.access import Principal
 from hammerflow.web.recent import Recent
 from hammerflow.web.server import Warmth

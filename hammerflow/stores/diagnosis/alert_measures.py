@@ -18,8 +18,8 @@ from hammerflow.stores.diagnosis.durability import (
     sqlite_durability,
 )
 from hammerflow.stores.diagnosis.explain import serves
-from hammerflow.stores.queue_stats import QueueDepth
-from hammerflow.stores.statistics import DAY, HOUR, MINUTE, Counts, Window
+from hammerflow.stores.statistics.queue_stats import QueueDepth
+from hammerflow.stores.statistics.statistics import DAY, HOUR, MINUTE, Counts, Window
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hammerflow.stores.enqueued_totals import EnqueuedTotals
-from hammerflow.stores.statistics import MINUTE
+from hammerflow.stores.statistics.enqueued_totals import EnqueuedTotals
+from hammerflow.stores.statistics.statistics import MINUTE
 from hammerflow.stores.store import Store
 from hammerflow.telemetry.families import CLUSTER, OTHER, Readings
 from hammerflow.telemetry.labels import largest

@@ -19,7 +19,7 @@ from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.jobs.limit import RATE
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import BatchResult
-from hammerflow.stores.workflow_pages import WorkflowFilter
+from hammerflow.stores.pages.workflow_pages import WorkflowFilter
 from hammerflow.web.access import Role
 from hammerflow.web.routes.jobs import JobRow, row_shown
 from hammerflow.web.routes.types import (

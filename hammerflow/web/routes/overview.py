@@ -9,7 +9,7 @@ import msgspec
 
 from hammerflow.admin.failures import FailureGroup
 from hammerflow.admin.overview import Overview, overview_of, recent_failures
-from hammerflow.stores.queue_stats import BOUND, QueueAge
+from hammerflow.stores.statistics.queue_stats import BOUND, QueueAge
 from hammerflow.stores.store import Store
 from hammerflow.web.recent import Recent
 from hammerflow.web.routes.alerts import AlertShown

@@ -26,7 +26,7 @@ from hammerflow.enqueue.files import workflow_from_text
 from hammerflow.errors import JobNotFound
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import WorkflowResult
-from hammerflow.stores.workflow_pages import WorkflowFilter
+from hammerflow.stores.pages.workflow_pages import WorkflowFilter
 from hammerflow.stores.workflows import WorkflowRow
 from hammerflow.web.access import Role
 from hammerflow.web.problems import RequestRefused

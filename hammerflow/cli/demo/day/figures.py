@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hammerflow.stores.statistics import DAY, HOUR, MINUTE, SpanFigures
+from hammerflow.stores.statistics.statistics import DAY, HOUR, MINUTE, SpanFigures
 
 __all__ = ["DayFigures"]
 

@@ -16,7 +16,7 @@ from hammerflow.cli.demo.day.traffic import QUEUES, merchants
 from hammerflow.cli.demo.day.writing import DayWriter
 from hammerflow.errors import HammerflowError
 from hammerflow.stores.maintenance.backups import Backups
-from hammerflow.stores.statistics import DAY, HOUR, MINUTE
+from hammerflow.stores.statistics.statistics import DAY, HOUR, MINUTE
 from hammerflow.stores.store import Store
 
 __all__ = ["SeededDay", "seed_day"]

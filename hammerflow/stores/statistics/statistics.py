@@ -20,7 +20,7 @@ from hammerflow.jobs.job import FINAL_STATES
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.rows import Row
-from hammerflow.stores.workflow_statistics import (
+from hammerflow.stores.statistics.workflow_statistics import (
     NodeTime,
     WorkflowCounts,
     WorkflowFigures,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from hammerflow.ids import first_id_at, time_of
 from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
-from hammerflow.stores.ready_queues import queues_with_ready
+from hammerflow.stores.pages.ready_queues import queues_with_ready
 
 __all__ = ["BOUND", "QueueAge", "QueueDepth", "QueueStats", "Rates", "StateCounts", "Wait"]
 

@@ -11,7 +11,7 @@ from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.filters import OLDER_JOBS
 from hammerflow.jobs.job import FINAL_CODES, Job, JobState
 from hammerflow.stores.database import Database
-from hammerflow.stores.ready_queues import queues_with_ready
+from hammerflow.stores.pages.ready_queues import queues_with_ready
 
 __all__ = ["Span", "ids_page", "jobs_of_pages"]
 

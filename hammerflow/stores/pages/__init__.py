@@ -1,0 +1,1 @@
+"""Pages: bounded reads that find jobs, workflows and queues, whatever the size of the tables."""

@@ -1,0 +1,1 @@
+"""Statistics: jobs and workflows over time, the state of queues, totals for counters."""
