@@ -25,7 +25,7 @@ from hammerflow.jobs.job import NewJob
 from hammerflow.jobs.outcome import Completed
 from hammerflow.settings import Settings
 from hammerflow.stores import open_store
-from hammerflow.stores.event_bodies import EventBodies
+from hammerflow.stores.events.bodies import EventBodies
 from hammerflow.stores.store import Store
 from tests.support.servers import MariaDB, Postgres, create_database
 

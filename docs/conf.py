@@ -15,7 +15,7 @@ from sphinx.util.nodes import make_refnode
 
 import hammerflow
 from hammerflow.options.option import option_table
-from hammerflow.stores.error_codes import TABLES
+from hammerflow.stores.connections.error_codes import TABLES
 
 project = "hammerflow"
 author = "the authors of hammerflow"

@@ -14,7 +14,7 @@ from hammerflow.events.event import Event, subject_of
 from hammerflow.events.kinds import EventKind
 from hammerflow.sinks.base import Message
 from hammerflow.sinks.registry import check_config, code_of, open_sink, shown_config
-from hammerflow.stores.sinks import ParkedEvent, SinkRow
+from hammerflow.stores.events.sinks import ParkedEvent, SinkRow
 from hammerflow.stores.store import Store
 
 __all__ = [

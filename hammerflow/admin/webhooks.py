@@ -21,8 +21,8 @@ from hammerflow.sinks.delivery import Delivery
 from hammerflow.sinks.reader import EventReader
 from hammerflow.sinks.registry import shown_config
 from hammerflow.sinks.webhook import WebhookCall, WebhookSink, attempt_delivery
+from hammerflow.stores.events.webhooks import WEBHOOK_QUEUE, LoggedDelivery, Webhook
 from hammerflow.stores.store import Store
-from hammerflow.stores.webhooks import WEBHOOK_QUEUE, LoggedDelivery, Webhook
 from hammerflow.webhooks import is_private, new_key_pair, new_secret
 from hammerflow.webhooks.guarded_http import local_address
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hammerflow.admin.sinks import parked_json, parked_label, parked_subject, sink_json
 from hammerflow.cli.output import TableView
-from hammerflow.stores.sinks import ParkedEvent, SinkRow
+from hammerflow.stores.events.sinks import ParkedEvent, SinkRow
 from hammerflow.text import timestamp
 
 __all__ = ["PARKED", "facts_of", "sinks_table"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from hammerflow.admin.webhooks import delivery_json
 from hammerflow.cli.output import TableView
-from hammerflow.stores.webhooks import LoggedDelivery
+from hammerflow.stores.events.webhooks import LoggedDelivery
 from hammerflow.text import timestamp
 
 __all__ = ["DELIVERIES", "WEBHOOKS", "webhook_facts"]

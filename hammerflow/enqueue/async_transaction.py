@@ -20,8 +20,8 @@ from hammerflow.enqueue import transaction
 from hammerflow.enqueue.transaction import Around, OpenTransaction, entered, waited_too_long
 from hammerflow.errors import HammerflowError, StoreUnavailable
 from hammerflow.results.threads import Call, ThreadPool
-from hammerflow.stores.connections import running_loop
-from hammerflow.stores.retries import RETRY_SECONDS
+from hammerflow.stores.connections.pool import running_loop
+from hammerflow.stores.connections.retries import RETRY_SECONDS
 
 if TYPE_CHECKING:
     from hammerflow.results.waiting import ResultBackend

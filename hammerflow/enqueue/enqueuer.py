@@ -30,7 +30,7 @@ from hammerflow.results.group import handle_of
 from hammerflow.results.result import Result, Results
 from hammerflow.results.waiting import ResultBackend
 from hammerflow.results.workflow import BatchResult
-from hammerflow.stores.error_codes import ErrorKind
+from hammerflow.stores.connections.error_codes import ErrorKind
 from hammerflow.stores.jobs import Inserted
 from hammerflow.tasks.task import Task
 from hammerflow.telemetry.watchers import Watcher, sent

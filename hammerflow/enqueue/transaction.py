@@ -20,7 +20,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hammerflow.errors import HammerflowError
-from hammerflow.stores.connections import running_loop
+from hammerflow.stores.connections.pool import running_loop
 
 if TYPE_CHECKING:
     from hammerflow.enqueue.async_transaction import AsyncTransaction

@@ -11,7 +11,7 @@ from hammerflow.errors import ConfigError
 from hammerflow.events.filter import EventFilter
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.sinks.registry import check_config, code_of
-from hammerflow.stores.sinks import Sinks
+from hammerflow.stores.events.sinks import Sinks
 
 __all__ = ["DeclaredSinks", "code_named", "follow_code"]
 

@@ -26,8 +26,8 @@ from hammerflow.sinks.base import Message, PositionKeeper, Refused, Report, Sink
 from hammerflow.sinks.jobs import StoreReader
 from hammerflow.sinks.reader import gap_event
 from hammerflow.sinks.registry import encoder, open_sink
-from hammerflow.stores.event_bodies import EventBodies
-from hammerflow.stores.sinks import HOLD, SinkHold, SinkRow
+from hammerflow.stores.events.bodies import EventBodies
+from hammerflow.stores.events.sinks import HOLD, SinkHold, SinkRow
 from hammerflow.stores.store import Store
 
 __all__ = ["Delivery"]

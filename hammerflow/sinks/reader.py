@@ -9,7 +9,7 @@ from hammerflow.events.event import Event
 from hammerflow.events.filter import EventFilter
 from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import LoggedRecord
-from hammerflow.stores.event_bodies import EventBodies
+from hammerflow.stores.events.bodies import EventBodies
 from hammerflow.stores.store import Store
 
 __all__ = ["EventReader", "gap_event"]

@@ -16,8 +16,8 @@ from hammerflow.notifiers import RELAYS, Listener, Notifier
 from hammerflow.options.variables import CLOSED, Bounds
 from hammerflow.sinks.delivery import Delivery
 from hammerflow.sinks.registry import code_of
-from hammerflow.stores.events import MOVED
-from hammerflow.stores.sinks import SinkRow
+from hammerflow.stores.events.log import MOVED
+from hammerflow.stores.events.sinks import SinkRow
 from hammerflow.stores.store import Store
 
 __all__ = ["LogKeeping", "RelayRunner", "listen_for_events"]

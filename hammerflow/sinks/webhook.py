@@ -22,8 +22,7 @@ from hammerflow.options.option import Option, OptionTable
 from hammerflow.options.variables import Bounds, filled
 from hammerflow.sinks.base import Message, Refused, Report
 from hammerflow.sinks.jobs import job_id, report_of
-from hammerflow.stores.store import Store
-from hammerflow.stores.webhooks import (
+from hammerflow.stores.events.webhooks import (
     DELIVER,
     DELIVERY_PRIORITY,
     DISABLE_AFTER,
@@ -33,6 +32,7 @@ from hammerflow.stores.webhooks import (
     WebhookTarget,
     endpoint_key,
 )
+from hammerflow.stores.store import Store
 from hammerflow.text import plain_text
 from hammerflow.webhooks import check_secret, sign
 from hammerflow.webhooks.guarded_http import GuardedError, check_url, post

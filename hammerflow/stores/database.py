@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from hammerflow.errors import HammerflowError, SoftTimeout, StoreUnavailable
-from hammerflow.stores.connections import Connections, running_loop
-from hammerflow.stores.error_codes import ADVICE, Advice, ErrorCode, ErrorKind
-from hammerflow.stores.retries import RETRY_SECONDS, Retries
+from hammerflow.stores.connections.error_codes import ADVICE, Advice, ErrorCode, ErrorKind
+from hammerflow.stores.connections.pool import Connections, running_loop
+from hammerflow.stores.connections.retries import RETRY_SECONDS, Retries
+from hammerflow.stores.connections.tx_state import TxState
 from hammerflow.stores.statements import Statement
-from hammerflow.stores.tx_state import TxState
 
 __all__ = ["Database", "DatabaseReplaced", "Dialect", "LockedOut", "Tx"]
 

@@ -31,8 +31,8 @@ from hammerflow.jobs.outcome import Completed, Outcome, Replaced
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.cancel_files import asked_by_file
 from hammerflow.stores.claims import Claims
+from hammerflow.stores.connections.error_codes import ErrorKind
 from hammerflow.stores.database import Database, LockedOut, Tx
-from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.pages.job_pages import Span, ids_page, jobs_of_pages
 from hammerflow.stores.promotion import Promoted, promote_due

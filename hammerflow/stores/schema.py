@@ -6,8 +6,8 @@ import contextlib
 from typing import NamedTuple
 
 from hammerflow.errors import SchemaMismatch, StoreUnavailable
+from hammerflow.stores.connections.error_codes import Advice, ErrorKind
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.error_codes import Advice, ErrorKind
 from hammerflow.stores.statements import expand, read_migrations
 
 __all__ = ["Migration", "Schema"]

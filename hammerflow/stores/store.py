@@ -11,13 +11,19 @@ from hammerflow.errors import ConfigError
 from hammerflow.stores.access import Access
 from hammerflow.stores.alerts import Alerts
 from hammerflow.stores.answers import KeptAnswers
-from hammerflow.stores.callers import async_driver_connection, driver_connection, kind_of
 from hammerflow.stores.cancellations import Cancellations
 from hammerflow.stores.clients import Clients
+from hammerflow.stores.connections.callers import (
+    async_driver_connection,
+    driver_connection,
+    kind_of,
+)
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.dead_letters import DeadLetters
 from hammerflow.stores.dependencies import Dependencies
-from hammerflow.stores.events import EventLog
+from hammerflow.stores.events.log import EventLog
+from hammerflow.stores.events.sinks import Sinks
+from hammerflow.stores.events.webhooks import Webhooks
 from hammerflow.stores.job_logs import JobLogs
 from hammerflow.stores.jobs import Jobs
 from hammerflow.stores.limits import Limits
@@ -31,13 +37,11 @@ from hammerflow.stores.retention.archive import Archive
 from hammerflow.stores.retention.expiry import Expiry
 from hammerflow.stores.retention.retention import Retention
 from hammerflow.stores.schema import Schema
-from hammerflow.stores.sinks import Sinks
 from hammerflow.stores.spawns import Spawns
 from hammerflow.stores.statistics.queue_stats import QueueStats
 from hammerflow.stores.statistics.statistics import Statistics
 from hammerflow.stores.tasks import Tasks
 from hammerflow.stores.unique_keys import UniqueKeys
-from hammerflow.stores.webhooks import Webhooks
 from hammerflow.stores.workers import Workers
 from hammerflow.stores.workflows import Workflows
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hammerflow import Hammerflow
-from hammerflow.stores.webhooks import DELIVER
+from hammerflow.stores.events.webhooks import DELIVER
 from hammerflow.testing import drain
 from hammerflow.webhooks import verify
 from tests.cli.conftest import Run

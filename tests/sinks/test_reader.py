@@ -9,7 +9,7 @@ import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.events.filter import EventFilter
-from hammerflow.stores import event_bodies
+from hammerflow.stores.events import bodies as event_bodies
 from hammerflow.testing import drain
 
 

@@ -17,7 +17,7 @@ from hammerflow.admin.webhooks import put_webhook, rotate_secret, try_webhook
 from hammerflow.errors import ConfigError, WebhookInvalid
 from hammerflow.events.filter import EventFilter
 from hammerflow.stores.diagnosis.cluster_metrics import ClusterMetrics
-from hammerflow.stores.webhooks import DELIVER, WebhookAttempt
+from hammerflow.stores.events.webhooks import DELIVER, WebhookAttempt
 from hammerflow.testing import drain
 from hammerflow.webhooks import new_secret, verify
 from tests.sinks.test_delivery import deliver, delivery
@@ -516,7 +516,7 @@ def test_the_log_is_kept_for_a_week(
     drain(app)
     desk.store.webhooks.prune(desk.store.clock() + 6 * DAY)
     assert len(desk.store.webhooks.deliveries("ops", 10)) == 1
-    monkeypatch.setattr("hammerflow.stores.webhooks._PAGE", 2)
+    monkeypatch.setattr("hammerflow.stores.events.webhooks._PAGE", 2)
     made = WebhookAttempt(200, 1, "", "", "")
     for n in range(5):
         desk.store.webhooks.note("ops", f"msg_{n}", n, 1, made)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hammerflow.stores.error_codes import ErrorCode, ErrorKind, meaning
+from hammerflow.stores.connections.error_codes import ErrorCode, ErrorKind, meaning
 from hammerflow.stores.statements import TABLES, Statement
 from hammerflow.stores.store import Store
 from tests.stores.kit import Desk, open_raw

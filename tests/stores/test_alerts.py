@@ -19,9 +19,9 @@ from hammerflow.services.alerter import Alerter
 from hammerflow.stores.diagnosis.alert_measures import AlertMeasures
 from hammerflow.stores.diagnosis.cluster_metrics import ClusterMetrics
 from hammerflow.stores.diagnosis.diagnostics import Diagnostics
+from hammerflow.stores.events.webhooks import WebhookAttempt
 from hammerflow.stores.statistics.statistics import MINUTE
 from hammerflow.stores.store import Store
-from hammerflow.stores.webhooks import WebhookAttempt
 from tests.sinks.receiver import LOCAL, Receiver
 from tests.stores.kit import Desk, desk_at, failed
 from tests.stores.schedule_kit import Beat

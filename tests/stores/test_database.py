@@ -19,7 +19,8 @@ from hammerflow.errors import SoftTimeout, StoreUnavailable
 from hammerflow.jobs.job import JobState
 from hammerflow.jobs.outcome import Completed, Retrying
 from hammerflow.settings import Settings, parse_url
-from hammerflow.stores import open_store, retries
+from hammerflow.stores import open_store
+from hammerflow.stores.connections import retries
 from hammerflow.stores.database import Tx
 from tests.stores.gates import blocked, running
 from tests.stores.kit import BAD, Desk, desk_at, failed, open_raw, spawned

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from hammerflow.errors import NotEncodable, StoreUnavailable
+from hammerflow.stores.connections.error_codes import ADVICE, TABLES, UNKNOWN, Advice, ErrorKind
 from hammerflow.stores.dialects.sqlite import SQLite
-from hammerflow.stores.error_codes import ADVICE, TABLES, UNKNOWN, Advice, ErrorKind
 from tests.conftest import _migrate, _name, _shared_url
 from tests.stores.kit import Desk, desk_at, open_raw
 from tests.support.servers import PROCESSES, create_database, drop_database, ends_idle_sessions

@@ -16,7 +16,7 @@ from hammerflow.ids import new_id
 from hammerflow.jobs.outcome import Parked
 from hammerflow.jobs.status import WorkflowState
 from hammerflow.schedules.call_template import CallTemplate
-from hammerflow.stores.webhooks import WebhookAttempt
+from hammerflow.stores.events.webhooks import WebhookAttempt
 from tests.stores.breaker import Breaker, Crash, lost_connection
 from tests.stores.kit import GONE, Desk, as_bytes, desk_at, failed
 from tests.stores.schedule_kit import Beat

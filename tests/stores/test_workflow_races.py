@@ -19,7 +19,7 @@ import pytest
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.outcome import Completed, Outcome
 from hammerflow.jobs.status import WorkflowState
-from hammerflow.stores.error_codes import ErrorCode, ErrorKind
+from hammerflow.stores.connections.error_codes import ErrorCode, ErrorKind
 from tests.stores.gates import Gate, Running, blocked, running
 from tests.stores.kit import Desk, desk_at, failed
 from tests.stores.workflow_kit import VALUE, Sketch, brood, check_flows, flow_state

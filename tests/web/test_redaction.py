@@ -16,7 +16,7 @@ from hammerflow.admin.shown_texts import ShownTexts
 from hammerflow.events.filter import EventFilter
 from hammerflow.options.patterns import HIDDEN_NAMES
 from hammerflow.options.variables import HIDDEN
-from hammerflow.stores.webhooks import WebhookAttempt
+from hammerflow.stores.events.webhooks import WebhookAttempt
 from hammerflow.testing import drain
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.routes import ROUTES

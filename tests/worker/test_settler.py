@@ -14,7 +14,7 @@ from hammerflow.errors import NotEncodable
 from hammerflow.jobs.job import Claimed, JobState
 from hammerflow.jobs.outcome import Cancelled, Completed, Failed, Outcome, Retrying
 from hammerflow.services.database_status import DatabaseStatus
-from hammerflow.stores import retries
+from hammerflow.stores.connections import retries
 from hammerflow.stores.database import Tx
 from hammerflow.stores.diagnosis.diagnostics import Diagnostics
 from hammerflow.stores.store import Store

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hammerflow.errors import StoreUnavailable
+from hammerflow.stores.connections.error_codes import Advice
 from hammerflow.stores.database import Database
-from hammerflow.stores.error_codes import Advice
 
 __all__ = ["Diagnostics", "TableSize"]
 

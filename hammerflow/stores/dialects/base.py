@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from hammerflow.errors import NotEncodable
-from hammerflow.stores.error_codes import ErrorCode, ErrorKind, meaning
+from hammerflow.stores.connections.error_codes import ErrorCode, ErrorKind, meaning
+from hammerflow.stores.connections.tx_state import TxState
 from hammerflow.stores.statements import Statements, load_statements, table_names
-from hammerflow.stores.tx_state import TxState
 
 __all__ = ["NO_TRANSACTION", "BlockingCursor", "Bridge", "DriverDialect", "DriverTx"]
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from hammerflow.errors import MissingExtra, NotEncodable
+from hammerflow.stores.connections.tx_state import TxState
 from hammerflow.stores.dialects.base import NO_TRANSACTION, DriverDialect, DriverTx
 from hammerflow.stores.statements import Param
-from hammerflow.stores.tx_state import TxState
 
 try:
     import pymysql

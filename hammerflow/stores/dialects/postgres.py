@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from hammerflow.errors import ConfigError, MissingExtra
 from hammerflow.options.checks import LATEST
+from hammerflow.stores.connections.tx_state import TxState
 from hammerflow.stores.dialects.base import (
     NO_TRANSACTION,
     BlockingCursor,
@@ -21,7 +22,6 @@ from hammerflow.stores.dialects.base import (
     DriverTx,
 )
 from hammerflow.stores.statements import Param, Statement
-from hammerflow.stores.tx_state import TxState
 from hammerflow.text import safe_repr
 
 try:

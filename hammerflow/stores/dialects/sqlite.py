@@ -16,6 +16,7 @@ from typing import Any
 from hammerflow.errors import StoreUnavailable
 from hammerflow.introspection.kinds import module_name
 from hammerflow.options.checks import EARLIEST, LATEST
+from hammerflow.stores.connections.tx_state import TxState
 from hammerflow.stores.database import DatabaseReplaced
 from hammerflow.stores.dialects.base import (
     NO_TRANSACTION,
@@ -24,7 +25,6 @@ from hammerflow.stores.dialects.base import (
     DriverTx,
 )
 from hammerflow.stores.statements import Param, Statement
-from hammerflow.stores.tx_state import TxState
 
 __all__ = ["SQLite", "SQLiteTx"]
 

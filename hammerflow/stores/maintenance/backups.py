@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hammerflow.errors import HammerflowError
+from hammerflow.stores.connections.error_codes import ErrorKind
 from hammerflow.stores.database import Tx
-from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.maintenance.backup_file import BackupHead, BackupReader, BackupWriter
 from hammerflow.stores.maintenance.table_writer import TableWriter
 from hammerflow.stores.pauses import PauseKind, count_pauses

@@ -26,7 +26,7 @@ from hammerflow.admin.webhooks import (
 from hammerflow.options.checks import NAME_CHECK
 from hammerflow.options.variables import check_variables
 from hammerflow.sinks.registry import check_config
-from hammerflow.stores.events import EventLog
+from hammerflow.stores.events.log import EventLog
 from hammerflow.web.access import Role
 from hammerflow.web.problems import RequestRefused
 from hammerflow.web.routes.events import Position

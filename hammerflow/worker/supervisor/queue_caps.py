@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-from hammerflow.stores.webhooks import WEBHOOK_QUEUE
+from hammerflow.stores.events.webhooks import WEBHOOK_QUEUE
 from hammerflow.worker.options import WorkerOptions
 
 __all__ = ["QueueCaps", "caps_of"]

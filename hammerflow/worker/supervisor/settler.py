@@ -25,8 +25,8 @@ from hammerflow.jobs.outcome import (
 )
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.services.database_status import DatabaseStatus
+from hammerflow.stores.connections.error_codes import ErrorKind
 from hammerflow.stores.database import LockedOut
-from hammerflow.stores.error_codes import ErrorKind
 from hammerflow.stores.rows import JobLogRow
 from hammerflow.stores.store import Store
 from hammerflow.stores.transitions.settle import is_plain

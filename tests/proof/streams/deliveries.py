@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hammerflow.events.record import LoggedRecord
 from hammerflow.sinks.webhook import WebhookCall
-from hammerflow.stores.webhooks import DELIVER
+from hammerflow.stores.events.webhooks import DELIVER
 from tests.acceptance.kit import Shop
 from tests.proof.streams.checker import wanted_of
 from tests.proof.streams.endpoints import WebhookEndpoint

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from hammerflow.errors import HammerflowError
-from hammerflow.stores.sinks import HOLD
-from hammerflow.stores.webhooks import WEBHOOK_QUEUE, Webhooks
+from hammerflow.stores.events.sinks import HOLD
+from hammerflow.stores.events.webhooks import WEBHOOK_QUEUE, Webhooks
 from tests.acceptance.kit import LEASE, Shop, Worker
 from tests.proof.streams.endpoints import Endpoint
 

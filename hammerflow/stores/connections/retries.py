@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 
-from hammerflow.stores.error_codes import ErrorKind
+from hammerflow.stores.connections.error_codes import ErrorKind
 
 __all__ = ["RETRY_SECONDS", "Retries"]
 
