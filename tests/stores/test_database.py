@@ -578,7 +578,7 @@ def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
 def test_many_processes_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:
     program = (
         "import sys; from hammerflow.settings import Settings;"
-        "from hammerflow.stores import open_store, retries;"
+        "from hammerflow.stores import open_store;"
         "store = open_store(Settings(database=sys.argv[1])); sys.stdin.read();"
         "store.schema.migrate(); store.schema.check()"
     )
