@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import resource
 import statistics
 import time
@@ -18,7 +19,8 @@ from hammerflow.jobs.outcome import Completed
 from hammerflow.stores import open_store
 
 _BATCH = 100
-_ARGS = app.codec.encode_call((), {})
+#: Seconds of CPU that a body takes in the drains of jobs that do something.
+_WORK = 0.0001
 _PLAIN, _LIMITED = "benchmarks.tasks.plain", "benchmarks.tasks.limited"
 _FREE = Limit(None, MAX_RUNNING(1_000_000, "max"))
 _ONE = Limit(None, MAX_RUNNING(1, "max"))
@@ -44,9 +46,10 @@ def limits(url: str, n: int) -> Iterator[Figures]:
         pairs = _pairs(rounds, keys, is_fair=limit == Limit())
         yield {"figure": f"claims of {_BATCH}: {name}", **pairs, "bar": "drain ratio >= 0.8"}
     yield from _behind_full_keys(n)
-    yield from _drains(n, 0)
-    yield from _drains(n, max(1, n // 4))
-    yield from _drains(n, max(1, n // 4), _ONE)
+    for work in (0.0, _WORK):
+        yield from _drains(n, 0, work=work)
+        yield from _drains(n, max(1, n // 4), work=work)
+        yield from _drains(n, max(1, n // 4), _ONE, work=work)
     clear()
     _forget()
 
@@ -63,9 +66,15 @@ def _forget() -> None:
         query(f"DELETE FROM {{{table}}}")
 
 
-def _job(task: str, queue: str, key: str | None = None) -> NewJob:
+def _job(task: str, queue: str, key: str | None = None, work: float = 0.0) -> NewJob:
     limit_id = None if key is None else key_id(name_id(task), key)
-    return NewJob(new_id(), task, queue, 2, _ARGS, limit_id=limit_id, limit_key=key)
+    args = _args(work)
+    return NewJob(new_id(), task, queue, 2, args, limit_id=limit_id, limit_key=key)
+
+
+@functools.cache
+def _args(work: float) -> bytes:
+    return app.codec.encode_call((work,) if work else (), {})
 
 
 def fair_job(tenant: str) -> NewJob:
@@ -141,9 +150,13 @@ def _behind_full_keys(n: int) -> Iterator[Figures]:
            "ratio": round(mean / mean_alone, 2), "bar": "ratio <= 1.1"}  # fmt: skip
 
 
-def _drains(n: int, keys: int, limit: Limit = _FREE) -> Iterator[Figures]:
+def _drains(n: int, keys: int, limit: Limit = _FREE, *, work: float) -> Iterator[Figures]:
     """Drain by a real worker, without and with a limit in turns; its CPU time says more than the
-    rates where the machine is busy."""
+    rates where the machine is busy.
+
+    Args:
+        work: seconds of CPU that each body takes.
+    """
     rates: dict[str, list[float]] = {_PLAIN: [], _LIMITED: []}
     costs: dict[str, list[float]] = {_PLAIN: [], _LIMITED: []}
     for _ in range(3):
@@ -151,7 +164,7 @@ def _drains(n: int, keys: int, limit: Limit = _FREE) -> Iterator[Figures]:
             reset(limit)
             names = [str(i % keys) if keys else "" for i in range(n)]
             app.store.jobs.insert(
-                [_job(task, "default", name if task == _LIMITED else None) for name in names]
+                [_job(task, "default", name if task == _LIMITED else None, work) for name in names]
             )
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             with workers(1):
@@ -168,7 +181,8 @@ def _drains(n: int, keys: int, limit: Limit = _FREE) -> Iterator[Figures]:
             rates[task].append(n / max((last - first).total_seconds(), 1e-3))
     pairs = [b / a for a, b in zip(*rates.values(), strict=True)]
     plain, limited = (statistics.median(found) for found in costs.values())
-    yield {"figure": f"drain of {n:,} jobs with {limit}, {max(keys, 1):,} keys",
+    name = f"drain of {n:,} jobs of {work * 1e3:g} ms with {limit}, {max(keys, 1):,} keys"
+    yield {"figure": name,
            "jobs_s": round(statistics.median(rates[_LIMITED])),
            "plain": round(statistics.median(rates[_PLAIN])),
            "cpu_us": round(limited * 1e6), "cpu_plain_us": round(plain * 1e6),

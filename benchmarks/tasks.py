@@ -19,13 +19,22 @@ def noop(x: int) -> None:
 
 
 @app.task
-def plain() -> None:
-    """Nothing, beside jobs of :func:`limited`."""
+def plain(seconds: float = 0.0) -> None:
+    """Work for that long, beside jobs of :func:`limited`."""
+    _work(seconds)
 
 
 @app.task
-def limited() -> None:
-    """Nothing, under a limit that the figure sets."""
+def limited(seconds: float = 0.0) -> None:
+    """Work for that long, under a limit that the figure sets."""
+    _work(seconds)
+
+
+def _work(seconds: float) -> None:
+    """Use the processor, as most bodies do; sleeping jobs would hide what claims cost."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
 
 
 @app.task
