@@ -210,7 +210,7 @@ class Hammerflow:
 
     def close(self) -> None:
         """Close the connections and the doorbell; the next use opens them again."""
-        for name in ("notifier", "store"):
+        for name in ("async_calls", "notifier", "store"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:
                 opened.close()

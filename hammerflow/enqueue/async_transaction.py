@@ -235,8 +235,7 @@ class _TransactionThread:
         self._putting = threading.Lock()
         self._has_end = False
         self._is_busy = self._gives_up = False
-        self._thread = threading.Thread(target=self._run, name="hammerflow-tx", daemon=True)
-        self._thread.start()
+        self._thread = app.async_calls.start(self._run, "hammerflow-tx")
 
     @property
     def is_current(self) -> bool:

@@ -1,14 +1,16 @@
-"""AsyncCalls: how coroutines use an app's database without blocking their event loop."""
+"""AsyncCalls: how coroutines and background threads use an app's database."""
 
 from __future__ import annotations
 
 import os
+import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from hammerflow.results.ends import EndWatch
-from hammerflow.results.threads import ThreadPool
+from hammerflow.results.threads import BackgroundThreads, ThreadPool
 
 if TYPE_CHECKING:
     from hammerflow.results.waiting import ResultBackend
@@ -20,6 +22,8 @@ T = TypeVar("T")
 #: Threads for reads, and for writes: a write may wait for a lock, and no read waits behind it.
 READERS = 4
 WRITERS = 8
+#: Seconds for which an app that is closed waits for the calls that are under way.
+PATIENCE = 5.0
 
 
 class AsyncCalls:
@@ -44,6 +48,7 @@ class AsyncCalls:
         self.ends = EndWatch(self._backend)
         self._readers = ThreadPool(READERS, "hammerflow-read")
         self._writers = ThreadPool(WRITERS, "hammerflow-write")
+        self._background = BackgroundThreads()
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run ``work``, which only reads, in a thread."""
@@ -55,3 +60,14 @@ class AsyncCalls:
         If the coroutine is cancelled, work that has begun goes on.
         """
         return await self._writers.run(work)
+
+    def start(self, work: Callable[[], object], name: str) -> threading.Thread:
+        """Run ``work`` in a thread of this name, which nobody awaits."""
+        return self._background.start(work, name)
+
+    def close(self) -> None:
+        """Wait for what is under way, ``PATIENCE`` seconds at most. Calls whose coroutines were
+        cancelled and threads that nobody awaits would open the closed app again."""
+        end = time.monotonic() + PATIENCE
+        for each in (self._readers, self._writers, self.ends, self._background):
+            each.finish(max(0.0, end - time.monotonic()))

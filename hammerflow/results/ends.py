@@ -40,6 +40,7 @@ class EndWatch:
         self._workflows: Waits = {}
         self._due: set[bytes] = set()  # to be queried before the next poll
         self._is_running = False
+        self._is_asking = False
 
     async def wait(self, key: bytes, seconds: float, *, is_workflow: bool) -> None:
         """Wait until a job or workflow has ended or is found not to exist.
@@ -58,7 +59,7 @@ class EndWatch:
             waits.setdefault(key, set()).add(future)
             self._due.add(key)
             if self._is_running:
-                self._changed.notify()
+                self._changed.notify_all()
             else:
                 self._is_running = True
                 threading.Thread(target=self._run, name="hammerflow-ends", daemon=True).start()
@@ -76,7 +77,12 @@ class EndWatch:
     def _rang(self, key: bytes) -> None:
         with self._changed:
             self._due.add(key)
-            self._changed.notify()
+            self._changed.notify_all()
+
+    def finish(self, seconds: float) -> None:
+        """Wait until the query under way has ended, but not longer than this."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_asking, seconds)
 
     def _run(self) -> None:
         heard: dict[bytes, Waiter] = {}
@@ -85,7 +91,8 @@ class EndWatch:
         except Exception as error:  # a border: nobody may wait for a thread that has ended
             log.exception("the thread that waits for the ends of jobs has failed")
             with self._changed:
-                self._is_running = False
+                self._is_running = self._is_asking = False
+                self._changed.notify_all()
             self._fail(error)
         finally:
             for waiter in heard.values():
@@ -106,6 +113,7 @@ class EndWatch:
                 workflows = [
                     key for key in (self._workflows if is_poll else due) if key in self._workflows
                 ]
+                self._is_asking = bool(jobs or workflows)
                 if jobs or workflows:
                     busy_at = now
                 elif now - busy_at > LINGER and not (self._jobs or self._workflows):
@@ -120,6 +128,9 @@ class EndWatch:
                 self._query(jobs, workflows, due)
             except Exception as error:  # noqa: BLE001 - a border: each wait raises it
                 self._fail(error, asked)
+            with self._changed:
+                self._is_asking = False
+                self._changed.notify_all()
 
     def _hear(self, heard: dict[bytes, Waiter], keys: set[bytes]) -> None:
         for key in keys - heard.keys():
@@ -128,7 +139,7 @@ class EndWatch:
 
     def _query(self, jobs: list[bytes], workflows: list[bytes], due: set[bytes]) -> None:
         if not (jobs or workflows):
-            return  # the app may be closed: its store must not be opened again
+            return
         store = self._backend.store
         if jobs:
             found = store.jobs.ended(jobs)

@@ -1,16 +1,17 @@
-"""ThreadPool: a few daemon threads for the short database calls that coroutines await."""
+"""Threads of an app: a pool for what coroutines await, and one each for what nobody awaits."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-__all__ = ["Call", "ThreadPool"]
+__all__ = ["BackgroundThreads", "Call", "ThreadPool"]
 
 T = TypeVar("T")
 
@@ -60,7 +61,9 @@ class ThreadPool:
         self._most = most
         self._name = name
         self._calls: deque[Call] = deque()
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        self._quiet = threading.Condition(lock)
         self._threads = 0
         self._idle = 0
 
@@ -76,15 +79,43 @@ class ThreadPool:
                 self._changed.notify()
         return await asyncio.wrap_future(call.future)
 
+    def finish(self, seconds: float) -> None:
+        """Wait until the calls so far have ended, but not longer than this."""
+        with self._quiet:
+            self._quiet.wait_for(lambda: not self._calls and self._idle == self._threads, seconds)
+
     def _work(self) -> None:
         while True:
             with self._changed:
                 self._idle += 1
+                self._quiet.notify_all()
                 found = self._changed.wait_for(lambda: self._calls, LINGER)
                 self._idle -= 1
                 if not found:
                     self._threads -= 1
+                    self._quiet.notify_all()
                     return
                 call = self._calls.popleft()
             call.perform()
             del call  # it holds the caller's arguments
+
+
+class BackgroundThreads:
+    """Daemon threads for work that nobody awaits."""
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+
+    def start(self, work: Callable[[], object], name: str) -> threading.Thread:
+        """Run ``work`` in a thread of this name."""
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
+        thread.start()
+        return thread
+
+    def finish(self, seconds: float) -> None:
+        """Wait until they have ended, but not longer than this."""
+        end = time.monotonic() + seconds
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, end - time.monotonic()))

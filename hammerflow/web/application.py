@@ -25,7 +25,7 @@ from starlette.routing import Route as StarletteRoute
 
 from hammerflow import __version__
 from hammerflow.web.access import Principal
-from hammerflow.web.backend import Backend
+from hammerflow.web.backend import Backend, start_thread
 from hammerflow.web.clients import CLIENT, TYPES
 from hammerflow.web.guard import read_body
 from hammerflow.web.headers import HEADERS as _HEADERS
@@ -71,7 +71,7 @@ def create_application(
     limiter = None if threads is None else anyio.CapacityLimiter(threads)
     each = backend.settings.streams_per_user
     hub = EventHub(backend.store, limiter, most_streams, each) if streams else None
-    recent = Recent()
+    recent = Recent(partial(start_thread, backend))
     serve = partial(_serve, backend, authorize, limiter, recent, hub)
     by_path: dict[str, dict[str, Route]] = {}
     for route in ROUTES:

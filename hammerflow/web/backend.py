@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from hammerflow.settings import Settings
     from hammerflow.stores.store import Store
 
-__all__ = ["Backend"]
+__all__ = ["Backend", "app_of", "start_thread"]
 
 
 class Backend(Protocol):
@@ -42,3 +44,12 @@ def app_of(backend: Backend) -> Hammerflow | None:
     from hammerflow.app import Hammerflow
 
     return backend if isinstance(backend, Hammerflow) else None
+
+
+def start_thread(backend: Backend, work: Callable[[], object], name: str) -> None:
+    """Run ``work`` in a thread; an app that is closed waits for it for some seconds."""
+    app = app_of(backend)
+    if app is None:  # a server of its own: the thread ends with the process
+        threading.Thread(target=work, name=name, daemon=True).start()
+    else:
+        app.async_calls.start(work, name)

@@ -16,10 +16,19 @@ _NEVER: tuple[float, Any] = (-math.inf, None)
 T = TypeVar("T")
 
 
-class Recent:
-    """Keeps what was read, so that many browsers cost the database no more than one."""
+def _start(work: Callable[[], object], name: str) -> None:
+    threading.Thread(target=work, name=name, daemon=True).start()
 
-    def __init__(self) -> None:
+
+class Recent:
+    """Keeps what was read, so that many browsers cost the database no more than one.
+
+    Args:
+        start: runs what it is given in a thread of this name.
+    """
+
+    def __init__(self, start: Callable[[Callable[[], object], str], None] = _start) -> None:
+        self._start = start
         self._found: dict[str, tuple[float, Any]] = {}
         self._changes = 0
         self._locks: dict[str, threading.Lock] = {}
@@ -76,4 +85,4 @@ class Recent:
             finally:
                 self._behind.discard(name)
 
-        threading.Thread(target=run, name=f"read {name}", daemon=True).start()
+        self._start(run, f"read {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -122,6 +123,63 @@ def test_a_wait_that_is_given_up_is_over(sqlite_url: str, monkeypatch: pytest.Mo
 
     until("the thread has ended", lambda: is_idle(app.async_calls.ends))
     app.close()
+
+
+def test_a_closed_app_is_not_opened_again_by_a_cancelled_call(sqlite_url: str) -> None:
+    app = Hammerflow("shop", database=sqlite_url)
+    add = app.task(name="add")(lambda x: x)
+    add.delay(0)
+    calls, other = app.async_calls, sqlite3.connect(app.store.database.dialect.path)
+    writers = calls._writers
+    other.execute("BEGIN IMMEDIATE")
+
+    async def main() -> None:
+        task = asyncio.create_task(add.adelay(1))
+        while writers._calls or not writers._threads:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    closing = threading.Thread(target=app.close)
+    closing.start()
+    other.rollback()
+    closing.join(20)
+    until("the call has ended", lambda: writers._idle == writers._threads)
+
+    assert other.execute("SELECT count(*) FROM hammerflow_jobs").fetchone() == (2,)
+    assert not {"store", "notifier"} & vars(app).keys()
+    other.close()
+
+
+def test_a_closed_app_is_not_opened_again_by_a_query_for_waits(
+    sqlite_app: Hammerflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, asked, go_on = sqlite_app, threading.Event(), threading.Event()
+    add = app.task(name="add")(lambda x: x)
+    ends, hear = app.async_calls.ends, EndWatch._hear
+
+    def held(self: EndWatch, *args: Any) -> None:
+        asked.set()
+        assert go_on.wait(20)
+        hear(self, *args)
+
+    monkeypatch.setattr(EndWatch, "_hear", held)
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for((await add.adelay(1)).aget(), 0.05)
+
+    asyncio.run(main())
+    assert asked.wait(20)
+    closing = threading.Thread(target=app.close)
+    closing.start()
+    go_on.set()
+    closing.join(20)
+    until("the query has ended", lambda: not ends._is_asking)
+
+    assert not {"store", "notifier"} & vars(app).keys()
 
 
 async def _fail() -> None:

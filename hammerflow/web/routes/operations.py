@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -30,6 +30,7 @@ from hammerflow.admin.job_filter import JobFilter
 from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.stores.operations import BulkOperation
 from hammerflow.web.access import Role
+from hammerflow.web.backend import start_thread
 from hammerflow.web.problems import RequestRefused
 from hammerflow.web.routes.types import (
     Cursor,
@@ -188,8 +189,7 @@ def _begun(
     backend, by = call.backend, call.who.name
     id_ = begin_operation(backend.store, found.action, found.wanted, by=by, total=found.total)
     act = retries(backend, ids, id_, by=by) if act is None else act
-    args = (backend, id_, act)
-    threading.Thread(target=run_operation, args=args, name="operation", daemon=True).start()
+    start_thread(backend, partial(run_operation, backend, id_, act), "operation")
     operation = _shown(call, _get(call, id_))
     return msgspec.structs.replace(operation, is_whole=found.is_whole, before=found.before)
 
