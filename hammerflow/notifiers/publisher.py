@@ -201,6 +201,8 @@ class Publisher:
             finally:
                 self._send_lock.release()
         else:
+            if self._closed:  # meanwhile
+                self._disconnect()
             return
         self._connect()
 
@@ -220,7 +222,7 @@ class Publisher:
             self._drop_connection(error, [])
 
     def _disconnect(self) -> None:
-        if self._send_lock.acquire(timeout=PATIENCE):  # else the flush thread has it, and does this
+        if self._send_lock.acquire(timeout=PATIENCE):  # else a thread sends, and then does this
             sender, self._sender = self._sender, None
             self._send_lock.release()
             if sender is not None:
@@ -336,7 +338,5 @@ class Publisher:
                 self._outbox.append(self._postponed.popitem()[0])
             self._flush()
             if ended:
-                if self._closed:
-                    self._disconnect()
                 return
             end.wait(WINDOW)
