@@ -7,13 +7,17 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hammerflow.jobs.job import FINAL_STATES, JobState
 from hammerflow.jobs.log_lines import AttemptLog, log_of
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.rows import JobLogRow
+from hammerflow.stores.transitions.unit import in_chunks
 
-__all__ = ["JobLogs", "LogSize"]
+__all__ = ["JobLogs", "LogEnd", "LogSize"]
 
 _log = logging.getLogger("hammerflow.stores")
+_PAGE = 1_000  # jobs of one query
+_ENDS = {**FINAL_STATES, -1: JobState.PARKED}
 
 
 class LogSize(NamedTuple):
@@ -25,19 +29,38 @@ class LogSize(NamedTuple):
     dropped: int
 
 
+class LogEnd(NamedTuple):
+    """How far the log of a job has come.
+
+    Attributes:
+        state: how the job has ended, or that it is parked; None while a line may come.
+        lease: of the newest attempt that has kept lines; None without one.
+        line: how many lines that one has kept and dropped.
+    """
+
+    state: JobState | None
+    lease: int | None
+    line: int
+
+
 class JobLogs:
     """The table ``job_logs``, which settles write; and workers, while attempts run."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, job_id: bytes, attempt: int | None = None) -> Sequence[AttemptLog]:
+    def get(
+        self, job_id: bytes, attempt: int | None = None, *, since: int = 0
+    ) -> Sequence[AttemptLog]:
         """The logs of a job, oldest first; of all attempts, or of those with one number.
 
         One that cannot be read, because something else has written it, is left out.
+
+        Args:
+            since: the first lease.
         """
         found = []
-        for row in self._database.rows("job_logs", id=job_id, attempt=attempt):
+        for row in self._database.rows("job_logs", id=job_id, attempt=attempt, since=since):
             try:
                 found.append(log_of(*row))
             except ValueError as error:
@@ -64,6 +87,17 @@ class JobLogs:
             return {row.job_id for row in mine}
 
         return self._database.unit(write, patience=patience)
+
+    def ends(self, job_ids: Sequence[bytes]) -> dict[bytes, LogEnd]:
+        """How far the logs of these jobs have come; those that are gone are left out.
+
+        Of a job that has ended, all lines can be read.
+        """
+        return {
+            row[0]: LogEnd(_ENDS.get(row[1]), row[2], row[3] or 0)
+            for ids in in_chunks(job_ids, _PAGE)
+            for row in self._database.rows("job_log_ends", ids=ids)
+        }
 
     def sizes(self, job_id: bytes) -> Sequence[LogSize]:
         """How much each attempt has kept, oldest first."""

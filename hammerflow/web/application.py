@@ -50,6 +50,11 @@ _LARGEST_BODY = 4 << 20  # bytes
 _SLOWEST_BODY = 30.0  # seconds
 _THREADS = 8  # handlers that run at a time, each with a connection of its own at most
 _JSON = "application/json"
+#: What is polled in place of each stream.
+_POLLED = {
+    "/api/events/stream": "/api/events?after=", "/api/changes/stream": "/api/overview",
+    "/api/jobs/{job_id}/logs/stream": "/api/jobs/{job_id}/logs",
+}  # fmt: skip
 
 
 def create_application(
@@ -151,11 +156,12 @@ async def _serve(
             f"{who.role.label}",
         )  # fmt: skip
     query = _query(request, route.query)
+    path = {name: name_of(value) for name, value in request.path_params.items()}
     if route.is_stream:
-        return _stream(hub, authorize, route, request, ApiCall(backend, who, {}, query, None))
+        call = ApiCall(backend, who, path, query, None)
+        return await _stream(hub, authorize, limiter, route, request, call)
     sent = b"" if route.body is None else await _body(request)
     body = None if route.body is None else _decoded(sent, route.body)
-    path = {name: name_of(value) for name, value in request.path_params.items()}
     call = ApiCall(backend, who, path, query, body, recent)
     if not route.is_change:
         return _answer(request, route, await run_sync(route.handler, call, limiter=limiter))
@@ -177,12 +183,12 @@ async def _serve(
     return await run_sync(once, limiter=limiter)
 
 
-def _stream(
-    hub: EventHub | None, authorize: Authorize, route: Route, request: Request,
-    call: ApiCall[Any, Any],
+async def _stream(
+    hub: EventHub | None, authorize: Authorize, limiter: anyio.CapacityLimiter | None,
+    route: Route, request: Request, call: ApiCall[Any, Any],
 ) -> Response:  # fmt: skip
     if hub is None:
-        detail = "this server cannot stream: poll GET /api/events?after=, or GET /api/overview"
+        detail = f"this server cannot stream: poll instead, as GET {_POLLED[route.path]}"
         raise RequestRefused(HTTPStatus.NOT_IMPLEMENTED, detail)
     if (given := request.headers.get("last-event-id")) and "after" in route.query.__struct_fields__:
         query = _converted(
@@ -196,7 +202,8 @@ def _stream(
         who = await authorize(request)
         return who is not None and who.role >= route.role and who.sees_values >= sees_values
 
-    return hub.response(route.handler(call), call.who.name, may_go_on, dict(_HEADERS))
+    what = await run_sync(route.handler, call, limiter=limiter)
+    return hub.response(what, call.who.name, may_go_on, dict(_HEADERS))
 
 
 def _audited(route: Route, call: ApiCall[Any, Any], address: str) -> Any:

@@ -116,7 +116,7 @@ class Client:
         pause = _PAUSE
         while True:
             try:
-                for message in self._messages({**query, "after": after}):
+                for message in self._messages("/api/events/stream", {**query, "after": after}):
                     after = int(message.get("id", after or 0))
                     pause = _PAUSE
                     if message.get("event") != "position":
@@ -126,9 +126,31 @@ class Client:
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST)
 
-    def _messages(self, query: dict[str, Any]) -> Iterator[dict[str, str]]:
+    def logs(self, job_id: str, *, attempt: int | None = None) -> Generator[dict[str, Any]]:
+        """What a job logs as it comes, each line once, until the job has ended or is parked.
+
+        Each dict has some lines of one attempt, and how many before them were ``missed``.
+
+        Raises:
+            ClientError: the server has refused it.
+        """
+        after, pause = None, _PAUSE
+        path = f"/api/jobs/{_in_path(job_id)}/logs/stream"
+        while True:
+            try:
+                for message in self._messages(path, {"attempt": attempt, "after": after}):
+                    after, pause = message.get("id", after), _PAUSE
+                    if message.get("event") == "end":
+                        return
+                    yield json.loads(message["data"])
+            except OSError:
+                pass
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST)
+
+    def _messages(self, path: str, query: dict[str, Any]) -> Iterator[dict[str, str]]:
         message: dict[str, str] = {}
-        with self._open("GET", "/api/events/stream", query) as answer:
+        with self._open("GET", path, query) as answer:
             for raw in answer:
                 line = raw.decode().rstrip("\n")
                 if not line and "data" in message:

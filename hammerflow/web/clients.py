@@ -65,7 +65,10 @@ export class HammerflowClient {
   events(params?: {
     after?: number; kinds?: string; queue?: string; task?: string; signal?: AbortSignal;
   }): AsyncGenerator<EventShown>;
-  changes(params?: { signal?: AbortSignal }): AsyncGenerator<any>;"""
+  changes(params?: { signal?: AbortSignal }): AsyncGenerator<any>;
+  logs(params: { job_id: string; attempt?: number; signal?: AbortSignal }): AsyncGenerator<{
+    attempt: number; lease: number; missed: number; lines: Array<LogLineShown>;
+  }>;"""
 
 
 def _methods(document: Mapping[str, Any]) -> Iterator[str]:

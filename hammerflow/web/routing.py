@@ -109,7 +109,7 @@ class Route:
         status: of an answer that went well.
         text: the media type of answers that are not JSON, where there are some.
         is_secret: its answer is never kept.
-        is_stream: the handler gives what is streamed, at once.
+        is_stream: the handler gives a description of the messages to stream.
     """
 
     method: str

@@ -4,6 +4,7 @@ A stream of events is exact: the id of each message is its position in the log, 
 comes back sends the last one, so nothing is lost or told twice. Behind what the poller has read, a
 stream reads the log itself, page by page, until it has caught up. Each stream holds a bounded
 number of messages: a client that is too slow is cut off, and goes on from its last position.
+Hints at what has changed, and the logs of jobs, have a poller each.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sized
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -31,6 +32,8 @@ from hammerflow.events.event import Event
 from hammerflow.events.filter import EventFilter
 from hammerflow.sinks.reader import EventReader
 from hammerflow.stores.store import Store
+from hammerflow.web.held_messages import RETRY, Stream, position_message
+from hammerflow.web.log_streams import LogStreams, LogsWanted
 from hammerflow.web.problems import RequestRefused
 
 __all__ = ["MOST_STREAMS", "EventHub", "EventsWanted", "HintsWanted", "shown_event"]
@@ -38,11 +41,11 @@ __all__ = ["MOST_STREAMS", "EventHub", "EventsWanted", "HintsWanted", "shown_eve
 log = logging.getLogger("hammerflow.web")
 #: Seconds between two reads of the log, and of what the hints are made of.
 POLL, HINT = 0.5, 1.0
-#: Seconds after which a silent stream says that it lives, after which a client that takes nothing
-#: is given up, and between two checks that it may still read.
-_ALIVE, _STUCK, _CHECKED = 15.0, 30.0, 60.0
-#: Messages that one stream holds, and events that are read at once.
-_HELD, _PAGE = 1_000, 500
+#: Seconds after which a client that takes nothing is given up, and between two checks that it may
+#: still read.
+_STUCK, _CHECKED = 30.0, 60.0
+#: Events that are read at once.
+_PAGE = 500
 #: Streams at a time.
 MOST_STREAMS = 5_000
 #: Seconds after which somebody with too many streams may try again.
@@ -67,24 +70,6 @@ class HintsWanted:
     """A stream of hints at what has changed."""
 
 
-@dataclass(eq=False)
-class _Stream:
-    """What waits for one client."""
-
-    held: deque[bytes] = field(default_factory=deque)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    position: int = 0  # up to which all that it wants is in ``held`` or sent
-    is_cut: bool = False
-
-    def put(self, message: bytes) -> None:
-        """Hold a message; too many cut the stream off."""
-        if len(self.held) >= _HELD:
-            self.is_cut = True
-        else:
-            self.held.append(message)
-        self.news.set()
-
-
 class _Readers:
     """The streams with one filter, which is asked once for all of them."""
 
@@ -92,7 +77,7 @@ class _Readers:
         self._wanted = wanted
         self._texts = texts
         self._kinds = {kind.label for kind in wanted.kinds}
-        self.streams: set[_Stream] = set()
+        self.streams: set[Stream] = set()
 
     def give(self, event: Event) -> None:
         """Hand an event on, if it passes."""
@@ -120,12 +105,13 @@ class EventHub:
         self._open: Counter[str] = Counter()  # by who has asked
         self._limiter = limiter
         self._readers: dict[tuple[str, bool], _Readers] = {}
-        self._hints: set[_Stream] = set()
+        self._hints: set[Stream] = set()
         self._reader = EventReader(store, EventFilter.of(kinds=["*"]))
         self._after = 0
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._last_hint: dict[str, Any] = {}
         self._starting = asyncio.Lock()
+        self._logs = LogStreams(store, self._read, self._patiently)
         self._is_down = False
 
     @property
@@ -134,7 +120,7 @@ class EventHub:
         return self._open.total()
 
     def response(
-        self, what: EventsWanted | HintsWanted, who: str,
+        self, what: EventsWanted | HintsWanted | LogsWanted, who: str,
         may_go_on: Callable[[], Awaitable[bool]], headers: dict[str, str],
     ) -> Response:  # fmt: skip
         """The answer that goes on until the client leaves.
@@ -155,8 +141,16 @@ class EventHub:
         if self.count >= self._most:
             detail = f"there are {self._most:,} streams already: try again later"
             raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, detail)
-        messages = self._events(what) if isinstance(what, EventsWanted) else self._hinted()
-        return _StreamResponse(messages, self._counted(who), may_go_on, headers)
+        return _StreamResponse(self._messages(what), self._counted(who), may_go_on, headers)
+
+    def _messages(self, what: EventsWanted | HintsWanted | LogsWanted) -> AsyncIterator[bytes]:
+        match what:
+            case EventsWanted():
+                return self._events(what)
+            case LogsWanted():
+                return self._logs.messages(what)
+            case HintsWanted():
+                return self._hinted()
 
     @contextlib.contextmanager
     def _counted(self, who: str) -> Iterator[None]:
@@ -175,15 +169,15 @@ class EventHub:
                 self._after = await self._read(self._store.events.head)
                 self._tasks["events"] = asyncio.create_task(self._poll_events())
         key = what.wanted.to_json(), what.texts.sees_values
-        stream = _Stream(position=self._after)
+        stream = Stream(position=self._after)
         readers = self._readers.setdefault(key, _Readers(what.wanted, what.texts))
         readers.streams.add(stream)  # from here on it gets all that is behind its position
         try:
-            yield b"retry: 2000\n\n"
+            yield RETRY
             if what.after is not None and what.after < stream.position:
                 async for message in self._catch_up(what, stream.position):
                     yield message
-            async for message in self._live(stream):
+            async for message in stream.messages():
                 yield message
         finally:
             readers.streams.discard(stream)
@@ -203,35 +197,18 @@ class EventHub:
             if reader.after <= after:
                 break
             after = reader.after
-        yield _position(end)
-
-    async def _live(self, stream: _Stream) -> AsyncIterator[bytes]:
-        told = stream.position
-        while not stream.is_cut or stream.held:
-            while stream.held:
-                yield stream.held.popleft()
-            if stream.is_cut:
-                break
-            stream.news.clear()
-            try:
-                async with asyncio.timeout(_ALIVE):
-                    await stream.news.wait()
-            except TimeoutError:
-                alive = b": alive\n\n" if stream.position == told else _position(stream.position)
-                told = stream.position
-                yield alive
-        yield b": too slow, resume with Last-Event-ID\n\n"
+        yield position_message(end)
 
     async def _hinted(self) -> AsyncIterator[bytes]:
-        stream = _Stream()
+        stream = Stream()
         self._hints.add(stream)
         if "hints" not in self._tasks:
             self._tasks["hints"] = asyncio.create_task(self._poll_hints())
         elif self._last_hint:
             stream.put(_hint(["all"], self._last_hint))
         try:
-            yield b"retry: 2000\n\n"
-            async for message in self._live(stream):
+            yield RETRY
+            async for message in stream.messages():
                 yield message
         finally:
             self._hints.discard(stream)
@@ -304,11 +281,6 @@ def shown_event(event: Event, texts: ShownTexts) -> dict[str, Any]:
 def _message(event: Event, texts: ShownTexts) -> bytes:
     data = msgspec.json.encode(shown_event(event, texts), enc_hook=str)
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.position, event.kind.encode(), data)
-
-
-def _position(position: int) -> bytes:
-    """Moves the client's position on where nothing was for it."""
-    return f"id: {position}\nevent: position\ndata: {position}\n\n".encode()
 
 
 def _hint(topics: list[str], now: dict[str, Any]) -> bytes:

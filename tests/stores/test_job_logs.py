@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hammerflow.admin.log_follow import LogFollower
-from hammerflow.jobs.job import Claimed
+from hammerflow.admin.log_follow import LogFollower, LogPosition, lines_behind
+from hammerflow.jobs.job import Claimed, JobState
 from hammerflow.jobs.log_lines import KeptLine, LineBuffer
-from hammerflow.jobs.outcome import Completed, Outcome, Released, Retrying, Snoozed
+from hammerflow.jobs.outcome import Completed, Outcome, Parked, Released, Retrying, Snoozed
 from hammerflow.stores.rows import JobLogRow
 from tests.stores.kit import BAD, Desk, failed, spawned
 
@@ -180,3 +180,45 @@ def test_a_follower_reads_each_line_once(desk: Desk) -> None:
         (False, 24, ["40", "41", "42", "43", "44", "45"]),
     ]  # fmt: skip
     assert [*LogFollower(desk.store, job.id, 2).read()] == []
+
+
+def test_a_log_goes_on_behind_any_line_of_it(desk: Desk) -> None:
+    (job,) = desk.run(desk.job())
+    for outcome in (Released(), DONE):
+        buffer = LineBuffer(240)
+        for number in range(300):
+            buffer.add(KeptLine.of(1_700_000_000.0, logging.INFO, "shop", str(number)))
+        row = JobLogRow.of(job.id, job.lease, job.attempt, buffer)
+        desk.store.jobs.settle(1, [(job, outcome)], logs=[row])
+        job = next(iter(desk.claim()), job)
+    logs = desk.store.job_logs.get(job.id)
+
+    def told(after: LogPosition) -> list[tuple[int, int, list[int]]]:
+        news = [*lines_behind(logs, after)]
+        assert all(len(new.lines) <= 100 for new in news)
+        return [(new.lease, new.missed, [int(line.message) for line in new.lines]) for new in news]
+
+    whole = told(LogPosition(0, 0))
+    first = [*range(60)], [*range(120, 220)], [*range(220, 300)]
+    assert whole == [
+        (n, missed, lines) for n in (1, 2) for missed, lines in zip((0, 60, 0), first, strict=True)
+    ]
+    behind = [new.position for new in lines_behind(logs, LogPosition(0, 0))]
+    for place, position in enumerate(behind):
+        assert told(LogPosition.of(str(position))) == whole[place + 1 :]
+    assert told(LogPosition(2, 90)) == [(2, 30, first[1]), (2, 0, first[2])]
+    assert [one.lease for one in desk.store.job_logs.get(job.id, since=2)] == [2]
+
+
+def test_the_end_of_a_log_tells_that_all_of_it_is_there(desk: Desk) -> None:
+    waits, runs, done, parked = desk.run(*(desk.job() for _ in range(4)))
+    written(desk, log(runs, "a", "b"))
+    desk.store.jobs.settle(1, [(done, Released()), (parked, Parked("poison", BAD))],
+                           logs=[log(done, "a", "b", "c")])  # fmt: skip
+    (again,) = desk.claim()
+    desk.store.jobs.settle(1, [(again, failed())], logs=[log(again, "a")])
+    ends = desk.store.job_logs.ends([job.id for job in (waits, runs, done, parked)] + [bytes(16)])
+    assert ends == {
+        waits.id: (None, None, 0), runs.id: (None, 1, 2), done.id: (JobState.FAILED, 2, 1),
+        parked.id: (JobState.PARKED, None, 0),
+    }  # fmt: skip

@@ -134,6 +134,7 @@ STATEMENTS: dict[str, dict[str, Any]] = {
     "drop_scheduled": {"id": some("s")[3]},
     "job_result": {"id": some("d")[3]},
     "job_rows": {"ids": some("d")[:3]},
+    "job_log_ends": {"ids": some("d")},
     "ids_children": {"parent": IDS[0], "after": -1, "n": 10},
     "children_results": {"parent": IDS[0], "after": -1, "n": 10, "dependent_id": IDS[1]},
     "awaited": {"id": some("w")[3]},

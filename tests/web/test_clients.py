@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.events.filter import EventFilter
+from hammerflow.testing import drain
 from hammerflow.web import clients
 from hammerflow.web.access import Role
 from hammerflow.web.api import Api
@@ -121,6 +124,44 @@ def test_the_typed_python_client_calls_each_operation(
     for route in ROUTES:
         assert route.is_stream or callable(getattr(Api, route.handler.__name__))
         assert route.is_stream or api.operations[route.name][:2] == (route.method, route.path)
+
+
+def test_the_clients_follow_a_log_to_its_end(
+    busy: Hammerflow, url: str, token: str, tmp_path: Path
+) -> None:
+    @busy.task(name="shop.talk", keep_logs="always")
+    def talk(count: int) -> None:
+        for number in range(count):
+            logging.getLogger("shop").warning("line %d", number)
+
+    job = talk.delay(150)
+    drain(busy)
+    expected = [f"line {number}" for number in range(150)]
+    told = [line["message"] for some in Api(url, token=token).logs(str(job.id))
+            for line in some["lines"]]  # fmt: skip
+    assert told == expected
+    with pytest.raises(ClientError, match="no job has"):
+        next(Api(url, token=token).logs("01930000"))
+    if shutil.which("node") is None:
+        return
+    copy = tmp_path / "hammerflow-client.mjs"
+    copy.write_bytes(clients.CLIENT.read_bytes())
+    program = """
+        const [base, token, job_id] = process.argv.slice(1);
+        const { HammerflowClient } = await import(process.env.CLIENT);
+        const told = [];
+        for await (const some of new HammerflowClient(base, { token }).logs({ job_id })) {
+          told.push(...some.lines.map((line) => line.message));
+        }
+        console.log(JSON.stringify(told));
+    """
+    given = ["node", "--input-type=module", "-e", program, "--", url, token, str(job.id)]
+    environment = {**os.environ, "CLIENT": str(copy)}
+    ran = subprocess.run(
+        given, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == expected
 
 
 def test_the_python_client_reads_changes_and_follows(

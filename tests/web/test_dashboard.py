@@ -34,8 +34,10 @@ from hammerflow.cli.demo.day.seed import seed_day
 from hammerflow.events.filter import EventFilter
 from hammerflow.ids import first_id_at, name_id, new_id
 from hammerflow.jobs.job import NewJob
+from hammerflow.jobs.log_lines import KeptLine, LineBuffer
 from hammerflow.jobs.outcome import Cancelled, Completed, Failure, Retrying
 from hammerflow.results.waiting import announce
+from hammerflow.stores.rows import JobLogRow
 from hammerflow.testing import drain
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
@@ -771,6 +773,46 @@ def test_the_attempts_of_a_job_are_a_timeline(stage: Stage, page: Page) -> None:
     settled(page)
     assert grave_faults(page) == []
     expect(page.get_by_text("on worker 9")).to_have_count(2)
+
+
+def test_a_running_body_is_heard_line_by_line_and_may_be_paused(stage: Stage, page: Page) -> None:
+    store = stage.app.store
+    job = stage.app.tasks["shop.resize"].apply_async((1,), queue="talks")
+    tasks = [name_id("shop.resize")]
+    (claimed,) = store.jobs.claim(9, queue="talks", task_ids=tasks, limit=1, thorough=True)
+    buffer = LineBuffer(100)
+
+    def says(*texts: str) -> JobLogRow:
+        for text in texts:
+            buffer.add(KeptLine.of(time.time(), logging.INFO, "shop", text))
+        return JobLogRow.of(claimed.id, claimed.lease, claimed.attempt, buffer)
+
+    def write(*texts: str) -> None:
+        assert store.job_logs.write_running(9, [says(*texts)], patience=5)
+
+    write(*(f"line {number}" for number in range(90)))
+    page.goto(f"/jobs/{job.id}")
+    log = page.get_by_role("log")
+    expect(log.get_by_text("line 89")).to_be_attached()
+    log.scroll_into_view_if_needed()
+    expect(log.get_by_text("line 89")).to_be_in_viewport()
+    write("more")
+    expect(log.get_by_text("more")).to_be_in_viewport()  # the end is followed
+    settled(page)
+    assert grave_faults(page) == []
+    log.evaluate("box => { box.scrollTop = 0; }")
+    page.get_by_role("button", name="pause", exact=True).click()
+    expect(page.get_by_text("paused")).to_be_visible()
+    write("not seen")
+    expect(page.get_by_text("Attempt 1: 92 lines")).to_be_visible()  # the rest of the page goes on
+    expect(log).not_to_contain_text("not seen")
+    page.get_by_role("button", name="follow again").click()
+    expect(log.get_by_text("not seen")).to_have_count(1)
+    expect(log.get_by_text("line 0")).to_be_in_viewport()  # who reads is left there
+    assert log.locator("span").count() == 92
+    store.jobs.settle(9, [(claimed, Completed(b"M\x01"))], logs=[says("the end")])
+    expect(page.get_by_text("the end")).to_be_visible()
+    expect(page.get_by_role("log")).to_have_count(0)
 
 
 def test_what_an_attempt_has_logged_is_read_where_it_is_opened(

@@ -18,7 +18,12 @@ from starlette.requests import Request
 
 from hammerflow import Hammerflow
 from hammerflow.events.filter import EventFilter
-from hammerflow.web import streams
+from hammerflow.ids import name_id
+from hammerflow.jobs.job import Claimed
+from hammerflow.jobs.log_lines import KeptLine, LineBuffer
+from hammerflow.jobs.outcome import Completed, Released
+from hammerflow.stores.rows import JobLogRow
+from hammerflow.web import held_messages, streams
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
 from tests.web.conftest import served
@@ -106,17 +111,32 @@ def test_a_wrong_position_is_refused(logged: Hammerflow, admin: httpx.Client) ->
 def test_a_slow_client_is_cut_off_and_resumes(
     logged: Hammerflow, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "_HELD", 5)
+    monkeypatch.setattr(held_messages, "_HELD", 5)
     writer = threading.Timer(0.2, _write, (logged, 40))
     writer.start()
     found = _take(admin, 99, after=0)
     writer.join()
     got = [int(one["id"]) for one in found]
     assert len(got) < 40
-    monkeypatch.setattr(streams, "_HELD", 1_000)
+    monkeypatch.setattr(held_messages, "_HELD", 1_000)
     head = logged.store.events.head()
     got += [int(one["id"]) for one in _take(admin, head - got[-1], after=got[-1])]
     assert got == [*range(1, head + 1)]
+
+
+def test_nothing_follows_the_gap_of_a_slow_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_messages, "_HELD", 2)
+
+    async def run() -> list[bytes]:
+        stream = held_messages.Stream()
+        for message in (b"1", b"2", b"3"):
+            stream.put(message)
+        messages = stream.messages()
+        first = await anext(messages)
+        stream.put(b"4")  # there is room, but 3 was left out
+        return [first, *[message async for message in messages]]
+
+    assert [one[:1] for one in asyncio.run(run())] == [b"1", b"2", b":"]
 
 
 def test_changes_are_hinted_at_without_a_log(busy: Hammerflow, admin: httpx.Client) -> None:
@@ -271,3 +291,113 @@ def test_the_poller_ends_with_the_last_client(logged: Hammerflow) -> None:
         assert not hub._tasks
 
     asyncio.run(run())
+
+
+class _Body:
+    """A running job whose worker keeps what it logs."""
+
+    def __init__(self, app: Hammerflow) -> None:
+        self._jobs, self._logs = app.store.jobs, app.store.job_logs
+        self.result = app.tasks["shop.resize"].apply_async((1,), queue="logs")
+        self._numbers = iter(range(1_000))
+        self.claim()
+
+    def claim(self) -> None:
+        (self._job,) = self._jobs.claim(
+            1, queue="logs", task_ids=[name_id("shop.resize")], limit=1, thorough=True
+        )
+        self._buffer = LineBuffer(100)
+
+    def _log(self, count: int) -> JobLogRow:
+        for _, number in zip(range(count), self._numbers, strict=False):
+            self._buffer.add(KeptLine.of(1.7e9, 20, "shop", f"token='abc' {number}"))
+        job: Claimed = self._job
+        return JobLogRow.of(job.id, job.lease, job.attempt, self._buffer)
+
+    def says(self, count: int) -> None:
+        assert self._logs.write_running(1, [self._log(count)], patience=5) == {self._job.id}
+
+    def ends(self, outcome: Completed | Released, count: int) -> None:
+        self._jobs.settle(1, [(self._job, outcome)], logs=[self._log(count)])
+
+    @property
+    def path(self) -> str:
+        return f"/api/jobs/{self.result.id}/logs/stream"
+
+
+def _numbers(messages: list[dict[str, Any]]) -> list[int]:
+    lines = [line["message"] for one in messages for line in one["data"]["lines"]]
+    assert not any("abc" in line for line in lines)
+    return [int(line.split()[-1]) for line in lines]
+
+
+def test_a_log_comes_line_by_line_and_goes_on_where_it_broke_off(
+    busy: Hammerflow, admin: httpx.Client
+) -> None:
+    body = _Body(busy)
+    body.says(3)
+    with admin.stream("GET", body.path) as answer:
+        messages = _messages(answer)
+        found = [next(messages)]
+        body.says(2)
+        found.append(next(messages))
+    assert found[0]["event"] == "lines" and found[0]["data"]["attempt"] == 1
+    body.says(4)  # while nobody listens
+    body.ends(Released(), 1)
+    body.claim()
+    with admin.stream("GET", body.path, headers={"last-event-id": found[-1]["id"]}) as answer:
+        messages = _messages(answer)
+        found.append(next(messages))
+        body.says(2)
+        found.append(next(messages))
+        body.ends(Completed(b"M\x01"), 3)
+        *rest, end = messages
+    assert _numbers([*found, *rest]) == [*range(15)]
+    assert (end["event"], end["data"]) == ("end", {"state": "completed"})
+    again = admin.get(body.path, headers={"last-event-id": rest[-1]["id"]})
+    assert "event: lines" not in again.text and "event: end" in again.text
+    whole = [*_messages(admin.get(body.path))]
+    assert _numbers(whole[:-1]) == [*range(15)] and whole[-1] == end
+
+
+def test_a_log_that_nobody_may_read_is_not_streamed(
+    busy: Hammerflow, as_role: Callable[..., httpx.Client], admin: httpx.Client
+) -> None:
+    body = _Body(busy)
+    refused = as_role(Role.ADMIN).get(body.path)
+    assert refused.status_code == 403 and "may not see" in refused.json()["detail"]
+    assert admin.get("/api/jobs/01930000/logs/stream").status_code == 404
+    for wrong in ("x", "1", "1-2-3", "99999999999-1"):
+        answer = admin.get(body.path, headers={"last-event-id": wrong})
+        assert answer.status_code == 422, wrong
+
+
+def test_all_who_follow_logs_cost_one_statement_a_round(
+    busy: Hammerflow, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hammerflow.web.log_streams.POLL", 0.05)
+    bodies = [_Body(busy) for _ in range(3)]
+    logs, asked, read = busy.store.job_logs, [], []
+    ends, get = logs.ends, logs.get
+    rounds = threading.Semaphore(0)
+
+    def counted(ids: Any) -> Any:
+        found = ends(ids)
+        asked.append(len(ids))
+        rounds.release()
+        return found
+
+    monkeypatch.setattr(logs, "ends", counted)
+    monkeypatch.setattr(logs, "get", lambda *a, **v: (read.append(a), get(*a, **v))[1])
+    with contextlib.ExitStack() as opened:
+        held = []  # let go of, they would close the streams
+        for body in bodies * 4:
+            held.append(opened.enter_context(admin.stream("GET", body.path)).iter_raw())
+            assert next(held[-1])
+        while asked.count(3) < 3:
+            assert rounds.acquire(timeout=20)
+        asked.clear(), read.clear()
+        bodies[0].says(1)
+        while len(asked) < 4 or not read:
+            assert rounds.acquire(timeout=20)
+        assert {*asked} == {3} and len(read) == 1

@@ -329,6 +329,9 @@ export class HammerflowClient {
     after?: number; kinds?: string; queue?: string; task?: string; signal?: AbortSignal;
   }): AsyncGenerator<EventShown>;
   changes(params?: { signal?: AbortSignal }): AsyncGenerator<any>;
+  logs(params: { job_id: string; attempt?: number; signal?: AbortSignal }): AsyncGenerator<{
+    attempt: number; lease: number; missed: number; lines: Array<LogLineShown>;
+  }>;
   /** Show what is wrong now first; it is some seconds old at most. */
   showOverview(params?: {}, options?: RequestOptions): Promise<OverviewShown>;
   /** Count what is on the pages of a dashboard; it is some seconds old at most. */

@@ -113,6 +113,23 @@ export class HammerflowClient {
     for await (const message of this.#messages(open, signal)) yield JSON.parse(message.data);
   }
 
+  /**
+   * What a job logs as it comes, each line once, until the job has ended or is parked: {attempt,
+   * lease, missed, lines}, where missed lines before these were dropped.
+   *
+   * @param {{job_id: string, attempt?: number, signal?: AbortSignal}} params
+   */
+  async *logs({ job_id, attempt, signal }) {
+    let after;
+    const path = `/api/jobs/${inPath(job_id)}/logs/stream`;
+    const open = () => this.#lines(path, { attempt, after }, signal);
+    for await (const message of this.#messages(open, signal)) {
+      after = message.id ?? after;
+      if (message.event === 'end') return;
+      yield JSON.parse(message.data);
+    }
+  }
+
   async *#messages(open, signal) {
     for (let pause = SOON; !signal?.aborted; pause = Math.min(pause * 2, LATE)) {
       try {

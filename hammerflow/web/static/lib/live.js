@@ -35,6 +35,17 @@ export function useLive() {
   return [state.on, set];
 }
 
+/** Whether somebody may see the page: in a hidden tab no stream need be held. */
+export function useSeen() {
+  const [isSeen, setSeen] = useState(!document.hidden);
+  useEffect(() => {
+    const tell = () => setSeen(!document.hidden);
+    document.addEventListener("visibilitychange", tell);
+    return () => document.removeEventListener("visibilitychange", tell);
+  }, []);
+  return isSeen;
+}
+
 /** Draws again every so many seconds while the page is live: "4 s ago" is soon wrong. */
 export function useTick(seconds) {
   const [, draw] = useState(0);

@@ -2,7 +2,9 @@
 import { send, stringify, useRead } from "../lib/api.js";
 import { clockOf, count, counted, duration, secondsSince, shortId } from "../lib/format.js";
 import { Gantt } from "../lib/gantt.js";
-import { html, useState } from "../lib/html.js";
+import { html, useEffect, useRef, useState } from "../lib/html.js";
+import { useLive } from "../lib/live.js";
+import { partsOf, useLog } from "../lib/logs.js";
 import { ask, At, Bar, Card, Copy, perform, Says, State, Trouble } from "../lib/parts.js";
 import { link } from "../lib/route.js";
 
@@ -126,18 +128,42 @@ function Trace({ text }) {
 /** A line that the body has logged; only the time of the day is shown. */
 const Line = ({ line }) => html`<span class="log-${line.level}"><time datetime=${line.at} title=${new Date(line.at).toString()}>${clockOf(new Date(line.at), true)}</time> ${line.level} <i>${line.logger}</i> ${line.message}\n</span>`;
 
-/** What an attempt has logged, read once it is opened; while it runs, again and again. */
+/** The lines of a log; where some are not kept, a line says how many. */
+const Lines = ({ parts, place, ...props }) => html`<pre tabindex="0" class="log" ref=${place} ...${props}>${parts.map(({ missed, lines }) => html`${missed ? html`<span class="dim">... ${counted(missed, "line")} dropped ...\n</span>` : ""}${lines.map((line) => html`<${Line} line=${line} />`)}`)}</pre>`;
+
+/** How many lines an attempt has. */
+const sizeSays = (size) => `Attempt ${size.attempt}: ${counted(size.lines, "line")}${size.dropped ? `, ${count(size.dropped)} more dropped` : ""}`;
+
+/** What an attempt that has ended has logged, read once it is opened. */
 function LogOf({ job, size, isFirst }) {
   const [isOpen, setOpen] = useState(isFirst);
-  const every = isFirst && job.state === "running" ? 1 : 0; // seconds
-  const { data, problem } = useRead(isOpen ? `/api/jobs/${job.id}/logs` : null, { attempt: size.attempt }, every);
+  const { data, problem } = useRead(isOpen ? `/api/jobs/${job.id}/logs` : null, { attempt: size.attempt }, 0);
   const log = data?.items.find((one) => one.lease === size.lease);
-  return html`<details open=${isOpen} onToggle=${(event) => setOpen(event.target.open)}><summary>Attempt ${size.attempt}: ${counted(size.lines, "line")}${size.dropped ? `, ${count(size.dropped)} more dropped` : ""}</summary><${Trouble} problem=${problem} />${log ? html`<pre tabindex="0" class="log">${log.lines.map((line, place) => html`${log.dropped && place === log.dropped_at ? html`<span class="dim">... ${counted(log.dropped, "line")} dropped ...\n</span>` : ""}<${Line} line=${line} />`)}</pre>` : ""}</details>`;
+  return html`<details open=${isOpen} onToggle=${(event) => setOpen(event.target.open)}><summary>${sizeSays(size)}</summary><${Trouble} problem=${problem} />${log ? html`<${Lines} parts=${partsOf(log)} aria-label="Lines of attempt ${size.attempt}" />` : ""}</details>`;
+}
+
+const NEAR = 24; // pixels from its end at which a log is still followed
+
+/** What a running attempt logs, as it comes; who has scrolled up is left there. */
+function RunningLog({ job, size, isPaused }) {
+  const { parts, problem } = useLog(job.id, size, isPaused);
+  const place = useRef(null);
+  const isAtEnd = useRef(true);
+  useEffect(() => {
+    if (isAtEnd.current && place.current) place.current.scrollTop = place.current.scrollHeight;
+  }, [parts]);
+  const onScroll = ({ target }) => { isAtEnd.current = target.scrollHeight - target.scrollTop - target.clientHeight < NEAR; };
+  return html`<details open><summary>${sizeSays(size)}</summary><${Trouble} problem=${problem} /><${Lines} parts=${parts} place=${place} onScroll=${onScroll} role="log" aria-live="off" aria-label="Lines of attempt ${size.attempt}" /></details>`;
 }
 
 function Logs({ job }) {
-  const sizes = [...job.logs].reverse();
-  return html`<${Card} title="Logs" note="what the body has logged and printed">${job.values_hidden ? html`<p class="dim">You may not see arguments and results, so you may not see these lines.</p>` : sizes.map((size, place) => html`<${LogOf} key=${size.lease} job=${job} size=${size} isFirst=${place === 0} />`)}<//>`;
+  const [isLive] = useLive();
+  const [isPaused, setPaused] = useState(false);
+  const [newest, ...older] = [...job.logs].reverse();
+  const isRunning = job.state === "running" && newest && newest.attempt === job.attempt;
+  const note = isRunning ? html`${isPaused || !isLive ? "paused" : "as they come"} · <button class="plain" aria-pressed=${isPaused} onClick=${() => setPaused(!isPaused)}>${isPaused ? "follow again" : "pause"}</button>` : "what the body has logged and printed";
+  const rest = isRunning ? older : [newest, ...older];
+  return html`<${Card} title="Logs" note=${note}>${job.values_hidden ? html`<p class="dim">You may not see arguments and results, so you may not see these lines.</p>` : html`${isRunning ? html`<${RunningLog} key=${newest.lease} job=${job} size=${newest} isPaused=${isPaused || !isLive} />` : ""}${rest.map((size, place) => html`<${LogOf} key=${size.lease} job=${job} size=${size} isFirst=${!isRunning && place === 0} />`)}`}<//>`;
 }
 
 /** Why it does not run; or else where it runs, or how it has ended. */
