@@ -12,6 +12,7 @@ from hammerflow.canvas.signature import Signature
 from hammerflow.errors import HammerflowError
 from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.job import JobState, Priority
+from hammerflow.jobs.limit import key_id
 from hammerflow.jobs.outcome import Cancelled, Completed, Parked
 from hammerflow.stores.pages import job_pages
 from tests.stores.kit import GONE, Desk, desk_at, failed, spawned
@@ -100,6 +101,26 @@ def test_a_page_reads_a_bounded_number_of_rows(
     for state, ids in zoo.items():
         found = desk.store.jobs.list(state=JobState(state), limit=2)
         assert [job.id.bytes for job in found] == sorted(ids, reverse=True)[:2]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_ready_jobs_of_all_queues_are_listed_newest_first(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Whatever their queues, priorities and lanes: an old job may be the first one of its place."""
+    monkeypatch.setattr(job_pages, "_QUEUES", 2)  # those of a task are sorted
+    jobs = []
+    for n in range(24):
+        lane = {"limit_id": key_id(name_id("t"), str(n)), "limit_key": str(n)} if n % 4 == 3 else {}
+        jobs.append(desk.job(f"t{n % 2}", f"q{n % 5}", n * 7 % 5, **lane))
+    desk.put(*jobs)
+    for task in (None, "t1"):
+        wanted = sorted((job.id for job in jobs if task in (None, job.task)), reverse=True)
+        found: list[bytes] = []
+        place: dict[str, Any] = {"state": JobState.READY, "task": task, "limit": limit}
+        while page := desk.store.jobs.list(**place, before=found[-1] if found else None):
+            found += [job.id.bytes for job in page]
+        assert found == wanted
 
 
 def test_a_job_is_read_whole(desk: Desk) -> None:

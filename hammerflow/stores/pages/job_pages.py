@@ -95,8 +95,22 @@ def ids_page(
 def _live(database: Database, state: JobState, values: dict[str, Any]) -> Sequence[bytes]:
     if state is JobState.READY:  # their key begins with the queue
         chosen = values["queue"]
+        if chosen is None and values["task"] is None:
+            return _newest_ready(database, values["before"], values["n"])
         queues = queues_with_ready(database, most=_QUEUES + 1) if chosen is None else [chosen]
         if len(queues) <= _QUEUES:
             each = (database.column("ids_ready_in", **{**values, "queue": id_}) for id_ in queues)
             return sorted(itertools.chain.from_iterable(each), reverse=True)[: values["n"]]
     return database.column(f"ids_{state}", **values)
+
+
+def _newest_ready(database: Database, before: bytes, n: int) -> Sequence[bytes]:
+    """Of all queues: place after place of the key, the one with the newest job first."""
+    found: list[bytes] = []
+    for queue, order, top in database.rows("ready_tops", before=before, n=n):
+        if len(found) == n and top < found[-1]:
+            break  # what follows is older still
+        place = {"queue": queue, "priority_order": order}
+        found += database.column("ready_newest", **place, before=before, n=n)
+        found = sorted(found, reverse=True)[:n]
+    return found

@@ -18,7 +18,6 @@ __all__ = ["BOUND", "QueueAge", "QueueDepth", "QueueStats", "Rates", "StateCount
 #: Rows of one state that a view counts; more are shown as "at least".
 BOUND = 10_000
 _LEAST = 100  # of one queue, where there are very many
-_STEP, _STEPS = 10_000, 20  # ready jobs that are counted by queue at a time, and how often
 _WINDOW = 60.0  # seconds over which the rate of new jobs is taken
 _RECENT = 1_000  # newest jobs whose times are read
 _LAST_ORDER = 4  # of jobs outside lanes
@@ -204,46 +203,24 @@ class QueueStats:
         """How many jobs of these queues are ready, and up to which number they were counted."""
         with_ready = queues_with_ready(self._database) if is_all else ids
         most = max(_LEAST, min(bound, 5 * bound // max(1, len(with_ready))))
-        if is_all and "ready_counts" in self._database.dialect.statements:
+        if is_all:
             return dict(self._database.rows("ready_counts", n=most)), most
-        if is_all and "ready_counts_after" in self._database.dialect.statements:
-            return self._ready_in_steps(with_ready, most), most
         return {id_: self._ready(id_, most) for id_ in with_ready}, most
-
-    def _ready_in_steps(self, with_ready: Sequence[int], most: int) -> Mapping[int, int]:
-        """The same along the key, thousands of jobs at a time; of what is too much for that, each
-        queue on its own.
-
-        Args:
-            with_ready: all queues with ready jobs in order.
-        """
-        found: dict[int, int] = {}
-        after, size = with_ready[0] - 1 if with_ready else 0, max(_STEP, most)
-        for _ in range(_STEPS):
-            rows = self._database.rows("ready_counts_after", after=after, n=size)
-            if sum(count for _, count in rows) < size:
-                found.update(rows)
-                break
-            # The last queue may have more than this step has read: it begins the next one.
-            whole = rows[:-1] or rows
-            found.update(whole)
-            after = whole[-1][0]
-        else:
-            found.update((id_, self._ready(id_, most)) for id_ in with_ready if id_ > after)
-        return {id_: min(count, most) for id_, count in found.items()}
 
     def _oldest_of(self, ids: Sequence[int], *, is_all: bool) -> Mapping[int, float]:
         """Seconds since the oldest ready job of these queues was enqueued; of jobs that have
         a limit or take turns the first one counts."""
         if not is_all:
             return {id_: age for id_ in ids if (age := self._oldest(id_)) is not None}
-        found, instant = {}, self._database.dialect.instant
+        found: dict[int, float] = {}
+        instant = self._database.dialect.instant
         for id_, now, *created, in_lane in self._database.rows("ready_oldest_all"):
             times = [at.timestamp() for at in map(instant, created) if at is not None]
             if in_lane is not None:
                 times.append(time_of(in_lane))
             if times:
-                found[id_] = max(0.0, float(now) - min(times))
+                age = max(0.0, float(now) - min(times))
+                found[id_] = max(found.get(id_, 0.0), age)
         return found
 
     def _oldest(self, queue_id: int) -> float | None:

@@ -147,6 +147,42 @@ FROM ({newest_of:0} UNION ALL {newest_of:1} UNION ALL {newest_of:2} UNION ALL {n
 ORDER BY job_id DESC
 LIMIT :n::bigint
 
+-- The places of the key, each with its newest ready job: the n newest ready jobs are in n of them. Each place by a
+-- step or two down the key: to the next order of the queue, or behind the last one (NULL) to the next queue.
+-- name: ready_tops
+WITH RECURSIVE w (queue_id, priority_order) AS (
+  SELECT (SELECT r.queue_id FROM {ready} r ORDER BY r.queue_id LIMIT 1), CAST(-1 AS bigint)
+  UNION ALL
+  SELECT
+    CASE WHEN w.priority_order IS NOT NULL THEN w.queue_id
+    ELSE (SELECT r.queue_id FROM {ready} r WHERE r.queue_id > w.queue_id ORDER BY r.queue_id LIMIT 1) END,
+    CASE WHEN w.priority_order IS NULL THEN -1
+    ELSE (SELECT r.priority_order FROM {ready} r
+          WHERE r.queue_id = w.queue_id AND r.priority_order > w.priority_order
+          ORDER BY r.priority_order LIMIT 1) END
+  FROM w
+  WHERE w.queue_id IS NOT NULL)
+SELECT t.queue_id, t.priority_order, t.top
+FROM
+  (SELECT w.queue_id, w.priority_order,
+     (SELECT r.job_id FROM {ready} r
+      WHERE r.queue_id = w.queue_id AND r.priority_order = w.priority_order AND r.job_id < :before::uuid
+      ORDER BY r.job_id DESC LIMIT 1) AS top
+   FROM w
+   WHERE w.priority_order >= 0) t
+WHERE t.top IS NOT NULL
+ORDER BY t.top DESC
+LIMIT :n::bigint
+
+-- name: ready_newest
+SELECT job_id
+FROM {ready} {by_primary}
+WHERE queue_id = :queue::bigint
+  AND priority_order = :priority_order::bigint
+  AND job_id < :before::uuid
+ORDER BY job_id DESC
+LIMIT :n::bigint
+
 -- name: ids_running
 {ids_in:leases}
 

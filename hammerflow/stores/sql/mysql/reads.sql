@@ -56,9 +56,37 @@ SELECT DISTINCT queue_id
 FROM {ready}
 ORDER BY queue_id
 
--- Ready jobs by queue, of the next n along the key.
--- name: ready_counts_after
-SELECT queue_id, count(*)
-FROM (SELECT queue_id FROM {ready} {by_primary} WHERE queue_id > :after::bigint ORDER BY queue_id LIMIT :n::bigint) a
+-- How many jobs of each queue are ready, up to a bound: whether there is one more, else their count.
+-- name: ready_counts
+SELECT q.id,
+  CASE WHEN (SELECT 1 FROM {ready} r {by_primary} WHERE r.queue_id = q.id LIMIT 1 OFFSET :n::bigint) IS NOT NULL
+  THEN :n::bigint
+  ELSE (SELECT count(*) FROM {ready} c {by_primary} WHERE c.queue_id = q.id) END
+FROM {queues} q
+
+-- The same by a loose index scan.
+-- name: ready_tops
+SELECT queue_id, priority_order, MAX(job_id) AS top
+FROM {ready}
+WHERE job_id < :before::uuid
+GROUP BY queue_id, priority_order
+ORDER BY top DESC
+LIMIT :n::bigint
+
+-- Likewise: a row for each priority of a queue, and one for its lanes.
+-- name: ready_oldest_all
+SELECT h.queue_id, {epoch}, j.created_at, NULL
+FROM ({first_of_each:0} UNION ALL {first_of_each:1} UNION ALL {first_of_each:2} UNION ALL {first_of_each:3}
+  UNION ALL {first_of_each:4}) h
+STRAIGHT_JOIN {jobs} j ON j.id = h.job_id
+UNION ALL
+SELECT l.queue_id, {epoch}, NULL,
+  (SELECT f.job_id FROM {ready} f {by_primary}
+   WHERE f.queue_id = l.queue_id AND f.priority_order = l.priority_order ORDER BY f.job_id LIMIT 1)
+FROM (SELECT queue_id, MIN(priority_order) AS priority_order FROM {ready} WHERE priority_order > 4 GROUP BY queue_id) l
+
+-- name: queues_with_lanes
+SELECT queue_id, MIN(priority_order)
+FROM {ready}
+WHERE priority_order >= 8
 GROUP BY queue_id
-ORDER BY queue_id
