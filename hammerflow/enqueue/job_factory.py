@@ -32,6 +32,9 @@ __all__ = ["JobFactory", "Parent", "errback_takes_three", "fed", "one_signature"
 
 #: Options of a task that is not registered in this process.
 _UNREGISTERED = TaskOptions()
+#: Of a call: the number and the text of the key under which it is limited, and the key by which it
+#: takes turns with others.
+_LimitKeys = tuple[int | None, str | None, str | None]
 
 
 class Parent(NamedTuple):
@@ -190,41 +193,21 @@ class JobFactory:
             name = checked_name(name, "the task of a signature")
         defaults = task.defaults if task is not None else _UNREGISTERED
         encoded = self._codec.encode_call(args, kwargs, serializer=defaults.serializer)
-        limit_id, limit_key, fair_key = _limit_of(task, args, kwargs, given, feeds)
-        if not given and parent is None:
+        limit = _limit_of(task, args, kwargs, given, feeds)
+        if not given and parent is None:  # the usual call, in the fewest steps
+            limit_id, limit_key, fair_key = limit
             job = NewJob(
                 new_id(), name, defaults.queue, defaults.priority, encoded,
                 expires=defaults.expires, limit_id=limit_id, limit_key=limit_key,
                 fair_key=fair_key,
             )  # fmt: skip
-            if defaults.unique is None or feeds:
-                return job
-            return self._with_key(job, defaults.unique, task, args, kwargs)
-        options: Any = known_options(given, name)
-        if "eta" in options and "delay" in options:  # each was given by a call of its own
-            raise ConfigError(f"{name}: give either delay (countdown) or eta, not both")
-        refuse_limits(options, defaults, f"{name}: ")
-        expires: Any = options.get("expires", defaults.expires)
-        is_instant = isinstance(expires, datetime)
-        job = NewJob(
-            id=options["job_id"].bytes if "job_id" in options else new_id(),
-            task=name,
-            queue=options.get("queue", defaults.queue),
-            priority=options.get("priority", defaults.priority),
-            args=encoded,
-            options=to_json(_overrides(options, defaults, parent)),
-            headers=to_json(options.get("headers")),
-            unique_key=options.get("unique_key"),
-            delay=options.get("delay"),
-            eta=options.get("eta"),
-            expires=None if is_instant else expires,
-            expires_at=expires if is_instant else None,
-            limit_id=limit_id,
-            limit_key=limit_key,
-            fair_key=fair_key,
-        )
-        rule = options.get("unique", defaults.unique)
-        if rule is None or feeds or EACH in options or "unique_key" in options:
+            rule = defaults.unique
+        else:
+            options = _checked_options(given, defaults, name)
+            job = _with_options(name, encoded, options, defaults, parent, limit)
+            has_own_key = EACH in options or "unique_key" in options
+            rule = None if has_own_key else options.get("unique", defaults.unique)
+        if rule is None or feeds:
             return job
         return self._with_key(job, rule, task, args, kwargs)
 
@@ -249,6 +232,42 @@ class JobFactory:
             unique_key=None if rule.on_conflict == "throttle" else text,  # only time frees that
             flags=job.flags | RowFlags.FREED_AT_START if rule.frees_at_start else job.flags,
         )
+
+
+def _checked_options(given: CallOptions, defaults: TaskOptions, name: str) -> Any:
+    """The options of a call, which fit each other and those of the task."""
+    options: Any = known_options(given, name)
+    if "eta" in options and "delay" in options:  # each was given by a call of its own
+        raise ConfigError(f"{name}: give either delay (countdown) or eta, not both")
+    refuse_limits(options, defaults, f"{name}: ")
+    return options
+
+
+def _with_options(
+    name: str, encoded: bytes, options: Mapping[str, Any], defaults: TaskOptions,
+    parent: Parent | None, limit: _LimitKeys,
+) -> NewJob:  # fmt: skip
+    """The row of a call that sets options, or may inherit some from its parent."""
+    limit_id, limit_key, fair_key = limit
+    expires: Any = options.get("expires", defaults.expires)
+    is_instant = isinstance(expires, datetime)
+    return NewJob(
+        id=options["job_id"].bytes if "job_id" in options else new_id(),
+        task=name,
+        queue=options.get("queue", defaults.queue),
+        priority=options.get("priority", defaults.priority),
+        args=encoded,
+        options=to_json(_overrides(options, defaults, parent)),
+        headers=to_json(options.get("headers")),
+        unique_key=options.get("unique_key"),
+        delay=options.get("delay"),
+        eta=options.get("eta"),
+        expires=None if is_instant else expires,
+        expires_at=expires if is_instant else None,
+        limit_id=limit_id,
+        limit_key=limit_key,
+        fair_key=fair_key,
+    )
 
 
 def _not_after(job: NewJob, max_wait: float | None) -> NewJob:
@@ -276,9 +295,8 @@ def fed(
 def _limit_of(
     task: Task[..., Any] | None, args: tuple[Any, ...], kwargs: Mapping[str, Any],
     given: CallOptions, feeds: int,
-) -> tuple[int | None, str | None, str | None]:  # fmt: skip
-    """The number and the words of the key under which a call is limited, if it is, and the key by
-    which it takes turns with others."""
+) -> _LimitKeys:  # fmt: skip
+    """The keys of a call: each None if no limit, or no rule of fairness, applies to it."""
     if task is None or task.limit is None:
         return None, None, None
     keys = {}

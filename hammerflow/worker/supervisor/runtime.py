@@ -22,24 +22,23 @@ from hammerflow.services.progress_writer import DELAY, ProgressWriter
 from hammerflow.services.promoter import Promoter
 from hammerflow.services.pruner import Pruner
 from hammerflow.services.queue_poller import QueuePoller
-from hammerflow.services.registrar import Registrar, Registration
+from hammerflow.services.registrar import Registrar
 from hammerflow.services.request_poller import RequestPoller
 from hammerflow.services.rescuer import Rescuer
 from hammerflow.services.result_expirer import ResultExpirer
 from hammerflow.services.runner import ServiceRunner
-from hammerflow.services.scheduler import Scheduler, version_of
+from hammerflow.services.scheduler import Scheduler
 from hammerflow.services.statistician import Statistician
 from hammerflow.services.workflow_maintenance import WorkflowMaintenance
 from hammerflow.stores.diagnosis.diagnostics import Diagnostics
 from hammerflow.stores.store import Store
-from hammerflow.tasks.builtin import BUILTIN
-from hammerflow.worker.logs import facts
 from hammerflow.worker.options import WorkerOptions
 from hammerflow.worker.supervisor.body_stacks import stack_of
 from hammerflow.worker.supervisor.burst import Left, what_is_left
 from hammerflow.worker.supervisor.child_count import ChildCount
 from hammerflow.worker.supervisor.child_group import Group
 from hammerflow.worker.supervisor.claimer import Claimer
+from hammerflow.worker.supervisor.description import WorkerDescription
 from hammerflow.worker.supervisor.fork_server_client import ForkServerClient, Greeting
 from hammerflow.worker.supervisor.health import complaints_of
 from hammerflow.worker.supervisor.log_tails import TAIL_DELAY, LogTails
@@ -85,9 +84,7 @@ class Runtime:
     ) -> None:
         self._options = options
         self._settings = greeting.settings
-        self._name = greeting.name
-        self._new_queues: set[str] | None = None  # of -Q, not in the database at the start
-        self._catalog = greeting.catalog
+        self._greeting = greeting  # of the code that runs now; a reload replaces it
         self._poll = options.poll if options.poll is not None else self._settings.poll
         self._is_isolated = False
         self._child_count = ChildCount(options.child_range)
@@ -96,33 +93,24 @@ class Runtime:
         self._notifier = open_notifier(self._settings, connect=store.database.open_connection)
         self._queue_order = QueueOrder(options.weights)
         self._queue_order.add({"default", *greeting.catalog.queues})
-        self._database_status = DatabaseStatus(self._store.database)
-        self._progress = ProgressWriter(
-            self._store, on_pending=lambda: self._housekeeping.wake(self._progress, DELAY)
+        self._description = WorkerDescription(
+            options, greeting, store, self._queue_order, self._child_count
         )
+        self._database_status = DatabaseStatus(self._store.database)
         self._metrics = metrics
         self._counters = None if metrics is None else metrics.counters
-        self._settler = Settler(
-            self._store, database_status=self._database_status, on_settled=self._on_settled,
-            on_later=lambda seconds: self._promoter_runner.wake(self._promoter, seconds),
-            counters=self._counters,
-        )  # fmt: skip
+        self._progress = self._new_progress_writer()
+        self._settler = self._new_settler()
         self.pool = self._new_pool(on_fork_server_lost)
         self._log_tails = LogTails(self._store, self.pool.take_tails)
         self._heartbeat = self._new_heartbeat(lease_clock)
         self._registrar = self._new_registrar()
         self._claimers = self._new_claimers()
         self._promoter = Promoter(self._store, poll=self._poll, on_ready=self._on_ready)
-        self._schedules = greeting.schedules
         self._scheduler = self._new_scheduler()
-        self._cancellation_poller = CancellationPoller(
-            self._store, worker_ids=self._working_ids, cancel=self.pool.cancel
-        )
+        self._cancellation_poller = self._new_cancellation_poller()
         self._request_poller = self._new_request_poller(on_stop_asked)
-        self._queue_poller = QueuePoller(
-            self._store, poll=self._poll, with_names=self._queue_order.is_open,
-            on_queues=self._on_queues_seen,
-        )  # fmt: skip
+        self._queue_poller = self._new_queue_poller()
         status = self._database_status
         self._heartbeat_runner = ServiceRunner("heartbeat", [self._heartbeat], status, probes=True)
         self._promoter_runner = ServiceRunner("promoter", [self._scheduler, self._promoter], status)
@@ -132,16 +120,29 @@ class Runtime:
         self._database_status.on_down = lambda: self._heartbeat_runner.wake(self._heartbeat)
         self._database_status.on_up = self._on_database_back
 
+    def _new_progress_writer(self) -> ProgressWriter:
+        return ProgressWriter(
+            self._store, on_pending=lambda: self._housekeeping.wake(self._progress, DELAY)
+        )
+
+    def _new_settler(self) -> Settler:
+        return Settler(
+            self._store, database_status=self._database_status, on_settled=self._on_settled,
+            on_later=lambda seconds: self._promoter_runner.wake(self._promoter, seconds),
+            counters=self._counters,
+        )  # fmt: skip
+
     def _new_registrar(self) -> Registrar:
         return Registrar(
-            self._store, describe=self._describe, is_used=self._is_used, on_ready=self._on_ready,
-            on_registered=self._heartbeat.add, on_dropped=self._heartbeat.drop,
+            self._store, describe=lambda: self._description.of(self._greeting),
+            is_used=self._is_used, on_ready=self._on_ready, on_registered=self._heartbeat.add,
+            on_dropped=self._heartbeat.drop,
         )  # fmt: skip
 
     def _new_scheduler(self) -> Scheduler:
         return Scheduler(
             self._store, namespace=self._settings.namespace, poll=self._poll,
-            fresh=self._settings.lease / 2, definitions=lambda: self._schedules,
+            fresh=self._settings.lease / 2, definitions=lambda: self._greeting.schedules,
             on_ready=self._on_ready, on_settled=self._on_settled,
             on_cancel=self._notifier.ring_control,
         )  # fmt: skip
@@ -170,6 +171,17 @@ class Runtime:
         return RequestPoller(
             self._store, worker_ids=lambda: self._heartbeat.worker_ids, stop=on_stop_asked,
             stack_of=partial(stack_of, self.pool), resize=self.pool.resize,
+        )  # fmt: skip
+
+    def _new_cancellation_poller(self) -> CancellationPoller:
+        return CancellationPoller(
+            self._store, worker_ids=self._working_ids, cancel=self.pool.cancel
+        )
+
+    def _new_queue_poller(self) -> QueuePoller:
+        return QueuePoller(
+            self._store, poll=self._poll, with_names=self._queue_order.is_open,
+            on_queues=self._on_queues_seen,
         )  # fmt: skip
 
     def _new_claimers(self) -> list[Claimer]:
@@ -249,7 +261,7 @@ class Runtime:
             if self._options.burst:  # it runs what is due at its start
                 self._scheduler.tick(now())
         self._relay.start()  # it declares sinks, before the first claim
-        self.pool.use_fork_server(fork_server, self._catalog)
+        self.pool.use_fork_server(fork_server, self._greeting.catalog)
         self.pool.start()
         self._settler.start()
         self._heartbeat_runner.start()
@@ -263,41 +275,22 @@ class Runtime:
         if self._metrics is not None:
             self._metrics.start(self.pool, self._notifier, self._database_status, self.complaints)
         self.pool.have_started.wait(_START_WAIT)
-        fields = facts(
-            app=self._options.app, database=self._settings.database_label,
-            database_from=self._settings.database_source,
-            doorbell=self._settings.bell, children=self._options.child_range.to_plain(),
-            tasks=sum(not name.startswith(BUILTIN) for name in self._catalog.names),
-            queues="all" if self._queue_order.is_open else ",".join(self._queue_order.names),
-        )  # fmt: skip
-        log.info("worker started", extra=fields)
-
-    def _find_new_queues(self) -> set[str]:
-        """Name queues of -Q that nobody has used yet: each may be a typo, so none is written
-        before its first job."""
-        known = self._store.queues.names() | {"default", *self._catalog.queues}
-        new = {*(self._options.weights or ())} - known
-        for name in sorted(new):
-            log.warning(
-                "the queue %s is new: no job was ever in it, and no task of the app names it; "
-                "check its name in -Q", name,
-            )  # fmt: skip
-        return new
+        log.info("worker started", extra=self._description.started(self._greeting))
 
     def use_fork_server(self, fork_server: ForkServerClient, greeting: Greeting) -> None:
         """Run the code that this fork server has imported from now on."""
-        if greeting.catalog.names != self._catalog.names:
+        before, self._greeting = self._greeting, greeting
+        has_other_schedules = greeting.schedules != before.schedules
+        if greeting.catalog.names != before.catalog.names:
             self._registrar.renew()
             self._housekeeping.wake(self._registrar)
-        elif greeting.schedules != self._schedules:
+        elif has_other_schedules:
             self._registrar.tell()
             self._housekeeping.wake(self._registrar)
-        if greeting.schedules != self._schedules:
-            self._schedules = greeting.schedules
+        if has_other_schedules:
             self._scheduler.declare()
             self._promoter_runner.wake(self._scheduler)
         self._relay.follow(greeting)
-        self._catalog = greeting.catalog
         if self._queue_order.add(greeting.catalog.queues):
             self._listen()
         self.pool.use_fork_server(fork_server, greeting.catalog)
@@ -454,26 +447,6 @@ class Runtime:
         )
         if old is not None:
             old.close()
-
-    def _describe(self) -> Registration:
-        from hammerflow import __version__
-
-        queues = self._queue_order.names
-        info = {
-            "version": __version__, "app": self._options.app, "name": self._name,
-            **self._child_count.info, "queues": queues, "is_open": self._queue_order.is_open,
-            "doorbell": self._settings.doorbell_address, "caps": self._options.caps,
-            "aging": self._options.priority_rule(self._settings).aging,
-            "tasks": sum(not name.startswith(BUILTIN) for name in self._catalog.names),
-            "namespace": self._settings.namespace, "schedules": version_of(self._schedules),
-        }  # fmt: skip
-        if self._new_queues is None:
-            self._new_queues = self._find_new_queues()
-        named = [name for name in queues if name not in self._new_queues]
-        kept = self._settings.retention
-        lifetimes = {t.name: {**kept, **(t.retention or {})} for t in self._catalog.tasks}
-        catalog = self._catalog
-        return Registration(info, catalog.names, named, catalog.limits, lifetimes, catalog.shapes)
 
     def _is_used(self, worker_id: int) -> bool:
         return worker_id in self._working_ids() or bool(self._settler.held(worker_id))
