@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
-from hammerflow.admin.ids import find_batch, page_mark
-from hammerflow.admin.page import Page
-from hammerflow.admin.workflows import progress_of, workflow_json, workflow_page
+from hammerflow.admin.ids import find_batch
+from hammerflow.admin.workflows import progress_of, workflow_json
 from hammerflow.cli import options, workflow_view
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.exporting import export_options, write_export
 from hammerflow.cli.job_filter import workflow_times
-from hammerflow.cli.paging import show_listing, tell_cut
+from hammerflow.cli.paging import tell_cut
 from hammerflow.cli.session import Session, SessionBackend
+from hammerflow.cli.workflow_list import show_workflows
 from hammerflow.enqueue.call_lines import CallLines
 from hammerflow.errors import HammerflowError, JobNotFound, NotDecodable, WorkflowInvalid
 from hammerflow.jobs.job import JobState
@@ -25,7 +25,6 @@ from hammerflow.jobs.limit import RATE, Rate
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.results.workflow import BatchResult
 from hammerflow.stores.pages.workflow_pages import WorkflowFilter
-from hammerflow.stores.workflows import WorkflowRow
 from hammerflow.text import counted, user_at_host
 from hammerflow.workflows.options import BATCH_OPTIONS
 
@@ -96,18 +95,7 @@ def list_batches(
     """List batches, newest first."""
     chosen = None if status is None else WorkflowStatus(status)
     wanted = WorkflowFilter(chosen, "batch", **times)
-    with session.store() as store:
-
-        def read(mark: bytes | None, most: int) -> Page[WorkflowRow]:
-            return workflow_page(store, wanted, most, mark)
-
-        mark = page_mark(find_batch, store, before)
-        if not session.as_json:
-            mark = mark or wanted.newest
-        show_listing(
-            session, read, workflow_view.WORKFLOWS,
-            noun="batches", limit=limit, before=mark, empty="no matching batches",
-        )  # fmt: skip
+    show_workflows(session, wanted, find_batch, noun="batches", limit=limit, before=before)
 
 
 @command.command("show")

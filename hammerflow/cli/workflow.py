@@ -10,23 +10,22 @@ from typing import Any
 import click
 
 from hammerflow.admin.dependencies import dependencies_of
-from hammerflow.admin.ids import find_job, find_workflow, page_mark
+from hammerflow.admin.ids import find_job, find_workflow
 from hammerflow.admin.jobs import error_notes
-from hammerflow.admin.page import Page
 from hammerflow.admin.workflows import (
     MEMBERS_READ,
     WorkflowProgress,
     first_members,
     progress_of,
     workflow_json,
-    workflow_page,
 )
 from hammerflow.cli import options, output, workflow_view
 from hammerflow.cli.job_filter import workflow_times
-from hammerflow.cli.paging import show_listing, tell_cut
+from hammerflow.cli.paging import tell_cut
 from hammerflow.cli.session import Session
 from hammerflow.cli.statistics_view import NO_WORKFLOWS, WORKFLOW_POINTS, WORKFLOW_STATS
 from hammerflow.cli.workflow_file import file_options, read_file
+from hammerflow.cli.workflow_list import show_workflows
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.status import WorkflowStatus
 from hammerflow.options.checks import NAME_CHECK
@@ -37,7 +36,6 @@ from hammerflow.results.statistics import (
 )
 from hammerflow.results.workflow import WorkflowResult
 from hammerflow.stores.pages.workflow_pages import WorkflowFilter
-from hammerflow.stores.workflows import WorkflowRow
 from hammerflow.text import user_at_host
 
 __all__ = ["command"]
@@ -92,18 +90,7 @@ def list_workflows(
     """
     chosen = None if status is None else WorkflowStatus(status)
     wanted = WorkflowFilter(chosen, None, **times)
-    with session.store() as store:
-
-        def read(mark: bytes | None, most: int) -> Page[WorkflowRow]:
-            return workflow_page(store, wanted, most, mark)
-
-        mark = page_mark(find_workflow, store, before)
-        if not session.as_json:
-            mark = mark or wanted.newest
-        show_listing(
-            session, read, workflow_view.WORKFLOWS,
-            noun="workflows", limit=limit, before=mark, empty="no matching workflows",
-        )  # fmt: skip
+    show_workflows(session, wanted, find_workflow, noun="workflows", limit=limit, before=before)
 
 
 @command.command("show")

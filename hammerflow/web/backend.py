@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from hammerflow.results.waiting import ResultBackend
 
 if TYPE_CHECKING:
     from hammerflow.app import Hammerflow
-    from hammerflow.codec.codec import Codec
-    from hammerflow.notifiers import Notifier
-    from hammerflow.results.async_calls import AsyncCalls
     from hammerflow.settings import Settings
-    from hammerflow.stores.store import Store
 
 __all__ = ["Backend", "app_of", "start_thread"]
 
 
-class Backend(Protocol):
+class Backend(ResultBackend, Protocol):
     """A store, its doorbell and codec: an app is one, and so is what a command has opened."""
 
     @property
-    def store(self) -> Store: ...
-    @property
-    def notifier(self) -> Notifier: ...
-    @property
-    def codec(self) -> Codec: ...
-    @property
-    def poll(self) -> float: ...
-    @property
-    def lease(self) -> float: ...
-    @property
     def settings(self) -> Settings: ...
-    @property
-    def async_calls(self) -> AsyncCalls: ...
-    @property
-    def open_transaction(self) -> ContextVar[Any]: ...
 
 
 def app_of(backend: Backend) -> Hammerflow | None:
