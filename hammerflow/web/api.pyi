@@ -1523,6 +1523,8 @@ class Api(Client):
     def list_queues(
         self,
         *,
+        sort: Literal["name", "oldest"] = ...,
+        limit: int = ...,
         key: str | None = ...,
     ) -> QueueList:
         """List the queues with their depths and rates."""

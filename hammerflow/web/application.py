@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,8 +26,10 @@ from hammerflow import __version__
 from hammerflow.web.access import Principal
 from hammerflow.web.backend import Backend, start_thread
 from hammerflow.web.clients import CLIENT, TYPES
+from hammerflow.web.first_reads import FirstReads
 from hammerflow.web.guard import read_body
 from hammerflow.web.headers import HEADERS as _HEADERS
+from hammerflow.web.headers import tag_of
 from hammerflow.web.idempotency import answer_once, key_of
 from hammerflow.web.openapi import describe
 from hammerflow.web.pages import Pages
@@ -90,7 +91,7 @@ def create_application(
         StarletteRoute("/api/openapi.json", openapi),
         *(StarletteRoute(f"/client/{file.name}", _file(file)) for file in (CLIENT, TYPES)),
         *more,
-        *Pages(ways).routes(),
+        *Pages(ways, FirstReads(backend, authorize, limiter, recent).of).routes(),
     ]
     app = Starlette(
         routes=routes,
@@ -260,7 +261,7 @@ def _answer(request: Request, route: Route, found: Any) -> Response:
         body, kind = found.text.encode("utf-8", "replace"), found.media_type
     if route.is_change:
         return Response(body, int(route.status), _HEADERS, kind)
-    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    tag = tag_of(body)
     headers = {**_HEADERS, "etag": tag, "cache-control": "private, no-cache"}
     if tag in _tags(request.headers.get("if-none-match", "")):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

@@ -24,6 +24,9 @@ __all__ = ["MountedApi", "Principal", "Role", "sent_path", "web_app"]
 #: Says who asks; None for nobody. It gets the request as the framework has it.
 Who: TypeAlias = Callable[[Any], Principal | None]
 _SCOPE = "hammerflow.principal"
+#: From 2.4 on, no answer listens for a client that goes away: a host without an event loop cannot
+#: tell.
+_ASGI = {"version": "3.0", "spec_version": "2.4"}
 
 
 def web_app(
@@ -93,7 +96,7 @@ class MountedApi:
         """
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         scope: dict[str, Any] = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
+            "type": "http", "asgi": _ASGI, "http_version": "1.1", "method": method,
             "scheme": "http", "path": prefix + path, "raw_path": _path_of(sent_path),
             "root_path": prefix, "query_string": query.encode("latin-1"), "headers": raw,
             "client": (address, 0), "server": None, _SCOPE: who,

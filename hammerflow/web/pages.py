@@ -7,14 +7,14 @@ import hashlib
 import html
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from hammerflow.web.headers import HEADERS
@@ -43,14 +43,18 @@ class _File(NamedTuple):
 class Pages:
     """The dashboard: one page whose code shows what its path names, and the files of that code.
 
-    The files are read once. They are public: nothing of the database is in them.
+    The files are read once. They are public: nothing of the database is in them. The page itself
+    is never kept, as it has what was read for whoever asks.
 
     Args:
         ways: how a browser logs in, for the page that says so.
+        first: what a page reads first, by the request, the name of its module, and the segment of
+            the path that names what it shows.
     """
 
-    def __init__(self, ways: str = "") -> None:
+    def __init__(self, ways: str, first: Callable[[Request, str, str], Awaitable[bytes]]) -> None:
         self._ways = ways
+        self._first = first
         self._files = dict(_read(files("hammerflow.web") / "static"))
         scripts = ((name, file) for name, file in self._files.items() if name.endswith(".js"))
         self._imports = {name: _imports_of(name, file) for name, file in scripts}
@@ -77,7 +81,8 @@ class Pages:
     async def _page(self, request: Request) -> Response:
         path = request.path_params["path"]
         is_page = not path or f"pages/{path.partition('/')[0]}.js" in self._files
-        modules = self._imported_by("app.js") | self._imported_by(self._module_of(path))
+        module = self._module_of(path)
+        modules = self._imported_by("app.js") | self._imported_by(module)
         base = request.scope.get("root_path", "")
         static = f"{base}/static/{self._release}"
         preloads = "".join(
@@ -87,8 +92,16 @@ class Pages:
         text = self._files["index.html"].content.decode()
         for mark, value in (("BASE", base), ("STATIC", static), ("LOGIN", self._ways)):
             text = text.replace("{" + mark + "}", html.escape(value))
-        text = text.replace("{PRELOADS}", preloads)
-        return Response(text, 200 if is_page else 404, dict(HEADERS), _TYPES["html"])
+        head, _, rest = text.replace("{PRELOADS}", preloads).partition("{FIRST}")
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield head.encode()  # with what the browser can fetch in the meantime
+            if request.method != "HEAD":
+                yield await self._first(request, _stem(module), path.partition("/")[2])
+            yield rest.encode()
+
+        status = 200 if is_page else 404
+        return StreamingResponse(parts(), status, dict(HEADERS), _TYPES["html"])
 
     def _module_of(self, path: str) -> str:
         """The module of the page that a path names: ``jobs/ID`` is that of one job."""
@@ -106,6 +119,10 @@ class Pages:
                 found[name] = None
                 waiting += self._imports[name]
         return found
+
+
+def _stem(module: str) -> str:
+    return posixpath.basename(module).removesuffix(".js")
 
 
 def _imports_of(name: str, file: _File) -> list[str]:

@@ -39,6 +39,7 @@ from hammerflow.jobs.outcome import Cancelled, Completed, Failure, Retrying
 from hammerflow.results.waiting import announce
 from hammerflow.stores.rows import JobLogRow
 from hammerflow.testing import drain
+from hammerflow.web import first_reads
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
 from hammerflow.web.login import BrowserLogin
@@ -66,7 +67,8 @@ class Stage(NamedTuple):
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     url = f"sqlite:///{tmp_path_factory.mktemp('shop')}/shop.db"
-    with chromium() as browser, open_shop(url) as app:
+    with chromium() as browser, open_shop(url) as app, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(first_reads, "_PATIENCE", 20.0)  # however busy the machine is
         fill(app)
         with dashboard(app) as address:
             yield Stage(app, address, browser)
@@ -149,6 +151,7 @@ def test_a_page_is_drawn_and_can_be_used_by_everybody(page: Page, path: str) -> 
     """Light and dark, on a desk and on a phone, for screen readers, without any error."""
     page.goto(path)
     settled(page)
+    assert page.evaluate(_UNTOLD) == []
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert page.get_by_role("alert").all_inner_texts() == []
     assert grave_faults(page) == []
@@ -161,6 +164,15 @@ def test_a_page_is_drawn_and_can_be_used_by_everybody(page: Page, path: str) -> 
 
 
 _WIDTH = "document.documentElement.scrollWidth"
+#: The reads of a page that it was not told of first: their addresses differ from those told.
+_UNTOLD = """() => {
+    const address = ([path, query]) =>
+        [path, new URLSearchParams(query)].join("?").replace(/[?]$/, "");
+    const told = JSON.parse(document.getElementById("first").textContent).map(address);
+    const read = performance.getEntriesByType("resource").map((one) => one.name);
+    return read.map((one) => one.slice(location.origin.length)).filter((one) =>
+        /^.api/.test(one) && !/stream|openapi|shares/.test(one) && !told.includes(one));
+}"""
 
 
 def test_no_chart_widens_its_page(stage: Stage, day: str) -> None:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from hammerflow import Hammerflow
+from hammerflow.web import first_reads
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.mounting import web_app
 from hammerflow.web.paths import in_path
@@ -179,6 +180,18 @@ def test_what_is_asked_for_is_answered(send: Send) -> None:
     made = send("POST", f"{PREFIX}/api/jobs", Role.OPERATE, _OWN, call)
     assert made.status == 201
     assert send("GET", f"{PREFIX}/api/nothing", Role.READ, {}, b"").status == 404
+
+
+def test_a_page_is_told_what_its_reader_may_see(
+    send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_reads, "_PATIENCE", 20.0)  # however busy the machine is
+    page = send("GET", f"{PREFIX}/jobs?state=ready", Role.READ, {}, b"")
+    assert (page.status, b'["/api/session",' in page.body) == (200, True)
+    assert b"shop.resize" in page.body
+    assert f'href="{PREFIX}/static/'.encode() in page.body
+    nobody = send("GET", f"{PREFIX}/jobs?state=ready", None, {}, b"")
+    assert (nobody.status, b"/api/" in nobody.body) == (200, False)
 
 
 def test_names_of_any_characters_reach_the_handler(send: Send, shop: Hammerflow) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -45,8 +45,18 @@ class QueueRow(msgspec.Struct):
     ended_per_second: float
 
 
+class QueuesQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which queues, and in which order."""
+
+    sort: Annotated[
+        Literal["name", "oldest"],
+        Meta(description="oldest: first those whose oldest ready job waits for longest."),
+    ] = "name"
+    limit: Annotated[int, Meta(ge=1, description="The first ones.")] | None = None
+
+
 class QueueList(msgspec.Struct):
-    """All queues in the order of their names."""
+    """Queues; all in the order of their names where nothing else was asked for."""
 
     items: list[QueueRow]
 
@@ -78,9 +88,17 @@ class HealthList(msgspec.Struct):
     explained: int
 
 
-def list_queues(call: ApiCall[Nothing, None]) -> QueueList:
+def list_queues(call: ApiCall[QueuesQuery, None]) -> QueueList:
     """List the queues with their depths and rates."""
-    return QueueList([*map(_row, _figures(call))])
+    found, query = _figures(call), call.query
+    if query.sort == "oldest":
+        found = sorted(found, key=_waiting, reverse=True)
+    return QueueList([*map(_row, found[: query.limit])])
+
+
+def _waiting(figures: Figures) -> float:
+    """Seconds for which its oldest ready job waits; those without any come last."""
+    return -1.0 if figures.depth.oldest is None else figures.depth.oldest
 
 
 def _row(figures: Figures) -> QueueRow:
@@ -159,7 +177,7 @@ def _check(call: ApiCall[Any, Any], name: str) -> None:
 
 _ONE = "/api/queues/{queue}"
 ROUTES: Sequence[Route] = (
-    Route("GET", "/api/queues", list_queues, QueueList),
+    Route("GET", "/api/queues", list_queues, QueueList, query=QueuesQuery),
     Route("GET", "/api/queue-health", list_queue_health, HealthList, query=HealthQuery),
     Route("GET", _ONE, show_queue, QueueRow),
     Route("POST", f"{_ONE}/pause", pause_queue, Paused, Role.OPERATE, body=PauseBody),

@@ -1,6 +1,6 @@
 // The frame of all pages: navigation, search, keyboard; and which page an address shows.
-import { begun, send, useBusy, useRead } from "./lib/api.js";
-import { count, counted, zone } from "./lib/format.js";
+import { begun, forgetFirst, send, useBusy, useRead } from "./lib/api.js";
+import { count, counted, offset, zone } from "./lib/format.js";
 import { html, render, useEffect, useState } from "./lib/html.js";
 import { useLive, useTick } from "./lib/live.js";
 import { ask, Question, Toasts, Trouble } from "./lib/parts.js";
@@ -32,12 +32,13 @@ function found(path) {
 }
 
 const loaded = new Map();
+const load = (name) => import(`./pages/${name}.js`).then((module) => loaded.set(name, module.default)).catch(() => loaded.set(name, Broken));
 function usePage(name) {
   const [, draw] = useState(0);
   useEffect(() => {
     if (!name || loaded.has(name)) return;
     const there = begun();
-    import(`./pages/${name}.js`).then((module) => loaded.set(name, module.default)).catch(() => loaded.set(name, Broken)).then(() => draw((n) => n + 1)).then(there);
+    load(name).then(() => draw((n) => n + 1)).then(there);
   }, [name]);
   return loaded.get(name);
 }
@@ -99,7 +100,11 @@ export function parsed(text) {
 function Top({ session }) {
   const [isLive, setLive] = useLive();
   const [, draw] = useState(0);
-  return html`<div class="top"><${Find} /><button class="pill" aria-pressed=${isLive} onClick=${() => setLive(!isLive)} title="Whether this page is kept fresh (p)"><i class="dot ${isLive ? "" : "off"}"></i>${isLive ? "live" : "stopped"}</button><span class="pill hide mid" title="Times are in your zone">${zone()}</span><button class="pill" onClick=${() => { nextTheme(); draw((n) => n + 1); }} title="Light, dark, or as the system says"><span class="hide mid">theme:</span>${document.documentElement.dataset.theme ?? "auto"}</button>${session ? html`<span class="pill hide">role: ${session.role}</span>` : ""}</div>`;
+  const [at, setZone] = useState(offset);
+  useEffect(() => {
+    (window.requestIdleCallback ?? setTimeout)(() => setZone(zone()));
+  }, []);
+  return html`<div class="top"><${Find} /><button class="pill" aria-pressed=${isLive} onClick=${() => setLive(!isLive)} title="Whether this page is kept fresh (p)"><i class="dot ${isLive ? "" : "off"}"></i>${isLive ? "live" : "stopped"}</button><span class="pill hide mid" title="Times are in your zone">${at}</span><button class="pill" onClick=${() => { nextTheme(); draw((n) => n + 1); }} title="Light, dark, or as the system says"><span class="hide mid">theme:</span>${document.documentElement.dataset.theme ?? "auto"}</button>${session ? html`<span class="pill hide">role: ${session.role}</span>` : ""}</div>`;
 }
 
 function nextTheme() {
@@ -131,6 +136,8 @@ function App() {
   const { data: session, problem } = useRead("/api/session", {}, 60);
   useEffect(() => {
     addEventListener("keydown", onKey);
+    forgetFirst();
+    isDrawn();
     return () => removeEventListener("keydown", onKey);
   }, []);
   useEffect(() => {
@@ -164,4 +171,8 @@ function LoggedOut() {
 
 const theme = localStorage.getItem("hammerflow.theme");
 if (theme) document.documentElement.dataset.theme = theme;
+// The page is drawn at once with all that the server has told in it, not part by part.
+const isDrawn = begun();
+const { page: firstPage } = found(here());
+if (firstPage) await load(firstPage);
 render(html`<${App} />`, document.getElementById("app"));

@@ -377,7 +377,7 @@ export class HammerflowClient {
   /** List failed and parked jobs in groups: by task, type of error and message. */
   listFailures(params?: { task?: string; error?: string; since?: string }, options?: RequestOptions): Promise<FailureList>;
   /** List the queues with their depths and rates. */
-  listQueues(params?: {}, options?: RequestOptions): Promise<QueueList>;
+  listQueues(params?: { sort?: "name" | "oldest"; limit?: number }, options?: RequestOptions): Promise<QueueList>;
   /** Say of each queue or of one whether its jobs are run, and what to do otherwise. */
   listQueueHealth(params?: { queue?: string }, options?: RequestOptions): Promise<HealthList>;
   /** Show one queue. */

@@ -197,7 +197,7 @@ const OPERATIONS = /* table */ {
   listQueueStats: ["GET", "/api/queue-stats", ["hours", "task", "queue", "after", "limit"], false],
   listWorkflowStats: ["GET", "/api/workflow-stats", ["hours", "name"], false],
   listFailures: ["GET", "/api/failures", ["task", "error", "since"], false],
-  listQueues: ["GET", "/api/queues", [], false],
+  listQueues: ["GET", "/api/queues", ["sort", "limit"], false],
   listQueueHealth: ["GET", "/api/queue-health", ["queue"], false],
   showQueue: ["GET", "/api/queues/{queue}", [], false],
   pauseQueue: ["POST", "/api/queues/{queue}/pause", [], true],

@@ -65,6 +65,14 @@ async function answered(where, options) {
   throw new Problem(answer.status, told.detail || `${answer.status} ${answer.statusText}`, told.errors);
 }
 
+/** What the server has read for the page already, by address: {data, tag}. It is told once, to what is drawn first. */
+const first = new Map();
+const block = document.getElementById("first");
+if (block) for (const [path, params, tag, data] of parse(block.textContent)) first.set(link(path, params), { data, tag });
+
+/** From now on everything is read anew. */
+export const forgetFirst = () => first.clear();
+
 /** Read: get("/api/jobs", {state: "failed"}). */
 export const get = async (path, params, options = {}) => parse(await (await answered(link(path, params), { cache: "no-cache", ...options })).text());
 
@@ -83,12 +91,14 @@ export async function send(method, path, body) {
  */
 export function useRead(path, params = {}, every = 3) {
   const where = path === null ? null : link(path, params);
-  const [found, setFound] = useState({ where: null, data: null, problem: null });
+  const given = useRef(first.get(where));
+  const [found, setFound] = useState({ where, data: given.current?.data ?? null, problem: null });
   const [isLive] = useLive();
   const again = useRef(() => {});
   useEffect(() => {
     if (where === null) return undefined;
-    let tag = null;
+    let tag = given.current?.tag ?? null;
+    given.current = null;
     let isOver = false;
     const stop = new AbortController();
     const there = begun();
@@ -113,7 +123,11 @@ export function useRead(path, params = {}, every = 3) {
     };
     const reader = kept(path, every, read);
     again.current = read;
-    read();
+    if (tag === null) read();
+    else {
+      there();
+      reader.done(true);
+    }
     return () => {
       isOver = true;
       there();

@@ -1,6 +1,6 @@
 // Charts over time, drawn by uPlot, which is loaded when the first one is shown.
 import { begun } from "./api.js";
-import { clockOf, count } from "./format.js";
+import { clockOf, count, dayOf } from "./format.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 
 let loading = null;
@@ -29,7 +29,7 @@ function resolved(name) {
 const ten = (from, to) => [...Array(to - from).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** (from + power)));
 const WHOLE = ten(0, 9);
 const SECONDS = [...ten(-3, 0), 1, 2, 5, 10, 15, 30, ...[1, 2, 5, 10, 15, 30].map((minutes) => 60 * minutes), ...[1, 2, 6, 12].map((hours) => 3600 * hours), ...[1, 2, 5, 10, 30, 100, 300].map((days) => 86400 * days)];
-const when = (at, times) => (times.at(-1) - times[0] > 2 * 86400 ? new Date(at * 1000).toLocaleDateString([], { day: "numeric", month: "short" }) : clockOf(new Date(at * 1000)));
+const when = (at, times) => (times.at(-1) - times[0] > 2 * 86400 ? dayOf(new Date(at * 1000)) : clockOf(new Date(at * 1000)));
 /** The width of an axis: that of its longest mark. */
 const wide = (u, marks) => (marks ? 7 * Math.max(...marks.map((mark) => mark.length)) + 12 : 40);
 const pale = (text) => text.replace("rgb(", "rgba(").replace(")", ",.25)");

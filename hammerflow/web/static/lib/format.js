@@ -63,8 +63,19 @@ export function ago(instant) {
   return seconds >= 0 ? `${text} ago` : `in ${text}`;
 }
 
+// By hand: what the browser has for times takes it a tenth of a second to load, and speaks the system's language.
+const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const two = (value) => String(value).padStart(2, "0");
+
 /** "18:40" or "18:40:02" in the reader's zone. */
-export const clockOf = (at, withSeconds = false) => at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: withSeconds ? "2-digit" : undefined, hourCycle: "h23" });
+export const clockOf = (at, withSeconds = false) => [at.getHours(), at.getMinutes(), ...(withSeconds ? [at.getSeconds()] : [])].map(two).join(":");
+
+/** "Tue". */
+export const weekday = (at) => DAYS[at.getDay()];
+
+/** "12 Nov". */
+export const dayOf = (at) => `${at.getDate()} ${MONTHS[at.getMonth()]}`;
 
 /** An instant in the reader's zone: "18:40:02" today, "Tue 18:40" this week, "12 Nov 18:40" before. */
 export function instant(text, { seconds = true } = {}) {
@@ -72,21 +83,30 @@ export function instant(text, { seconds = true } = {}) {
   const days = (Date.now() - at) / 86400e3;
   const clock = clockOf(at, seconds && days < 1 && days > -1);
   if (at.toDateString() === new Date().toDateString()) return clock;
-  if (days < 6 && days > -6) return `${at.toLocaleDateString([], { weekday: "short" })} ${clock}`;
-  const options = { day: "numeric", month: "short" };
-  if (Math.abs(days) > 300) options.year = "numeric";
-  return `${at.toLocaleDateString([], options)} ${clock}`;
+  if (days < 6 && days > -6) return `${weekday(at)} ${clock}`;
+  return `${dayOf(at)}${Math.abs(days) > 300 ? ` ${at.getFullYear()}` : ""} ${clock}`;
 }
 
-/** The reader's zone: "Berlin, UTC+1". */
-export function zone() {
-  const name = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
-  const minutes = -new Date().getTimezoneOffset();
+/** All of an instant: "Tue 12 Nov 2026, 18:40:02.125, UTC+1". */
+export function exact(text) {
+  const at = new Date(text);
+  return `${weekday(at)} ${dayOf(at)} ${at.getFullYear()}, ${clockOf(at, true)}.${String(at.getMilliseconds()).padStart(3, "0")}, ${offset(at)}`;
+}
+
+/** How far the reader's zone is from UTC at an instant: "UTC+1". */
+export function offset(at = new Date()) {
+  const minutes = -at.getTimezoneOffset();
   const hours = Math.trunc(minutes / 60);
   const rest = Math.abs(minutes % 60);
-  const offset = minutes === 0 ? "UTC" : `UTC${minutes > 0 ? "+" : ""}${hours}${rest ? `:${String(rest).padStart(2, "0")}` : ""}`;
+  const sign = minutes > 0 ? "+" : minutes < 0 && hours === 0 ? "-" : "";
+  return minutes === 0 ? "UTC" : `UTC${sign}${hours}${rest ? `:${two(rest)}` : ""}`;
+}
+
+/** The reader's zone: "Berlin, UTC+1". The browser takes long to find its name: ask when the page is there. */
+export function zone() {
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
   const city = name.split("/").pop().replaceAll("_", " ");
-  return city === "UTC" ? "UTC" : `${city}, ${offset}`;
+  return city === "UTC" ? "UTC" : `${city}, ${offset()}`;
 }
 
 /** The first part of an id, enough to tell jobs of one screen apart. */

@@ -1,5 +1,5 @@
 // Timelines: what waited and ran when, a row for each, with the stretches in which nothing ran folded.
-import { clockOf, duration } from "./format.js";
+import { clockOf, dayOf, duration } from "./format.js";
 import { html } from "./html.js";
 import { Shape } from "./parts.js";
 import { link } from "./route.js";
@@ -46,7 +46,7 @@ function axis(begin, end, gaps, place) {
   const step = STEPS.find((each) => busy / each <= 5) ?? busy;
   const isShort = busy < 60;
   const zone = -60 * new Date(begin * 1000).getTimezoneOffset();
-  const clock = (at) => (step < 43200 ? clockOf(new Date(at * 1000), step < 60) : new Date(at * 1000).toLocaleDateString([], { day: "numeric", month: "short" }));
+  const clock = (at) => (step < 43200 ? clockOf(new Date(at * 1000), step < 60) : dayOf(new Date(at * 1000)));
   const found = [];
   const mark = (at, text) => {
     const x = place(at);

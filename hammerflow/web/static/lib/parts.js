@@ -1,5 +1,5 @@
 // What all pages are made of.
-import { ago, count, instant, spaced } from "./format.js";
+import { ago, count, exact, instant, spaced } from "./format.js";
 import { html, useState } from "./html.js";
 import { link } from "./route.js";
 
@@ -25,7 +25,7 @@ export const Shape = ({ state }) => html`<svg viewBox="0 0 12 12" width="12" hei
 export const State = ({ state, text }) => html`<span class="st ${state}"><${Shape} state=${state} />${text === "" ? html`<span class="sr">${state}</span>` : html`<b>${text ?? state}</b>`}</span>`;
 
 /** An instant: the text short, the exact one on hover. */
-export const At = ({ at, relative = false, seconds = true }) => (at ? html`<time datetime=${at} title=${new Date(at).toString()}>${relative ? ago(at) : instant(at, { seconds })}</time>` : "");
+export const At = ({ at, relative = false, seconds = true }) => (at ? html`<time datetime=${at} title=${exact(at)}>${relative ? ago(at) : instant(at, { seconds })}</time>` : "");
 
 // An instant as the engine writes it, and a command.
 const MARKED = /(\d{4}-\d\d-\d\dT[\d:.]+(?:\+00:00|Z))|((?<=run: )hammerflow .+?(?=\.?$)|hammerflow [a-z]+(?: [a-z]+)?(?: [0-9a-f-]{36})?)/;

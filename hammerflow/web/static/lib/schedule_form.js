@@ -1,6 +1,6 @@
 // The forms of schedules: create one that calls a task or enqueues a workflow, and change one.
 import { get, send } from "./api.js";
-import { clockOf } from "./format.js";
+import { clockOf, weekday } from "./format.js";
 import { ask } from "./parts.js";
 
 const path = (name) => `/api/schedules/${encodeURIComponent(name)}`;
@@ -9,7 +9,7 @@ const OVERLAPS = [["allow", "starts as well"], ["skip", "does nothing"], ["queue
 const MISFIRES = [["once", "one run for all of them"], ["skip", "none runs"], ["all", "each one runs"]];
 const EXAMPLE = '{\n  "name": "nightly",\n  "jobs": [\n    {"name": "extract", "task": "shop.extract", "kwargs": {}},\n    {"name": "report", "task": "shop.report", "depends_on": ["extract"]}\n  ]\n}';
 
-const soon = (at) => `${at.toDateString() === new Date().toDateString() ? "" : `${at.toLocaleDateString([], { weekday: "short" })} `}${clockOf(at)}`;
+const soon = (at) => `${at.toDateString() === new Date().toDateString() ? "" : `${weekday(at)} `}${clockOf(at)}`;
 
 /** What a cron expression means, and when it is due next: asked while it is typed. */
 async function meaning({ cron, tz }) {

@@ -60,7 +60,7 @@ export const retryGroup = (group, reload) => import("../lib/bulk.js").then((bulk
 
 export default function Overview({ may }) {
   const { data, problem, reload } = useRead("/api/overview", {}, 2);
-  const { data: queues } = useRead("/api/queues", {}, 3);
+  const { data: queues } = useRead("/api/queues", { sort: "oldest", limit: 8 }, 3);
   const { data: workers } = useRead("/api/workers", {}, 3);
   if (!data) return html`<h1>Overview</h1><${Trouble} problem=${problem} />`;
   const points = data.series.points;
@@ -68,7 +68,7 @@ export default function Overview({ may }) {
   const ended = total("completed") + total("failed");
   const waits = points.filter((point) => point.wait_p50 !== null);
   const last = waits.at(-1);
-  const busiest = queues && [...queues.items].sort((a, b) => (b.oldest ?? -1) - (a.oldest ?? -1)).slice(0, 8);
+  const busiest = queues?.items;
   const deepest = busiest && Math.max(1, ...busiest.map((queue) => queue.ready));
   const says = data.problems.length ? `${counted(data.problems.length, "thing needs", "things need")} you.` : "Everything is on time.";
   return html`<h1>Overview</h1><p class="sub">${says}</p><${Trouble} problem=${problem} /><${Wrong} problems=${data.problems} />
