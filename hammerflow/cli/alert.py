@@ -50,7 +50,7 @@ def command() -> None:
 @flag("--all", "show_all", help="Include alerts that are pending, or resolved within the last day.")
 @shared
 def list_alerts(session: Session, show_all: bool) -> None:
-    """List what fires now."""
+    """List the alerts that are firing."""
     with session.store() as store:
         settings, found = store.alerts.settings(), store.alerts.list()
     shown = [alert for alert in found if show_all or alert.state == "firing"]

@@ -1406,7 +1406,7 @@ class Api(Client):
         timeout: float = ...,
         key: str | None = ...,
     ) -> StackShown:
-        """Show the Python stack of a running body; it goes on undisturbed."""
+        """Show the Python stack of a running body, which keeps running."""
     def show_dependencies(
         self,
         *,
@@ -1648,14 +1648,14 @@ class Api(Client):
         worker: str,
         key: str | None = ...,
     ) -> WorkerShown:
-        """Show a worker; it is named by its number, the beginning of that, or HOST:PID."""
+        """Show a worker, named by its number, a prefix of it, or HOST:PID."""
     def stop_worker(
         self,
         *,
         worker: str,
         key: str | None = ...,
     ) -> WorkerStopped:
-        """Let a worker drain and end; running bodies get the grace of their worker."""
+        """Drain and stop a worker; running bodies get its grace period."""
     def resize_worker(
         self,
         *,
@@ -1998,7 +1998,7 @@ class Api(Client):
         sink: str,
         key: str | None = ...,
     ) -> Done:
-        """Remove a sink; the events that it has not got, it never gets."""
+        """Remove a sink; events that it has not received are not delivered."""
     def pause_sink(
         self,
         *,
@@ -2013,14 +2013,14 @@ class Api(Client):
         sink: str,
         key: str | None = ...,
     ) -> SinkShown:
-        """Go on where a sink was paused, or where it has stopped."""
+        """Resume a sink where it was paused or has stopped."""
     def test_sink(
         self,
         *,
         sink: str,
         key: str | None = ...,
     ) -> TestTaken:
-        """Send one event of the kind test to a sink, from the server; 409 says why it took none."""
+        """Send one event of the kind test to a sink, from the server; 409 says why it failed."""
     def rewind_sink(
         self,
         *,
@@ -2030,7 +2030,7 @@ class Api(Client):
         dry_run: bool = ...,
         key: str | None = ...,
     ) -> Rewound:
-        """Set the position of a sink: back, to deliver events again, or ahead, to leave some out."""
+        """Move the position of a sink: back, to deliver events again, or forward, to skip some."""
     def list_webhooks(
         self,
         *,
@@ -2078,7 +2078,7 @@ class Api(Client):
         webhook: str,
         key: str | None = ...,
     ) -> Done:
-        """Remove an endpoint with its log; its deliveries that wait are cancelled."""
+        """Remove an endpoint and its log; pending deliveries are cancelled."""
     def list_webhook_deliveries(
         self,
         *,
@@ -2095,7 +2095,7 @@ class Api(Client):
         signature: Literal["ed25519", "hmac"] = ...,
         key: str | None = ...,
     ) -> WebhookWithSecret:
-        """Make another secret, or pair of keys; for 24 hours the old one signs as well."""
+        """Rotate the secret or key pair; for 24 hours the old one signs, too."""
     def enable_webhook(
         self,
         *,
@@ -2110,14 +2110,14 @@ class Api(Client):
         reason: str = ...,
         key: str | None = ...,
     ) -> WebhookShown:
-        """Deliver nothing to an endpoint until it is enabled; deliveries wait for that, for a week."""
+        """Disable an endpoint; its deliveries wait up to a week for it to be enabled."""
     def test_webhook(
         self,
         *,
         webhook: str,
         key: str | None = ...,
     ) -> WebhookTested:
-        """Send one event of the kind test to an endpoint, from the server, and say its answer."""
+        """Send one event of the kind test to an endpoint, from the server, and return its answer."""
     def replay_webhook(
         self,
         *,
@@ -2129,14 +2129,14 @@ class Api(Client):
         dry_run: bool = ...,
         key: str | None = ...,
     ) -> Replayed:
-        """Deliver the events of a range again, with the ids that they had; the log must have them."""
+        """Deliver a range of events again under their old ids; the log must still have them."""
     def list_alerts(
         self,
         *,
         all: bool = ...,
         key: str | None = ...,
     ) -> AlertList:
-        """List what fires now."""
+        """List the alerts that are firing."""
     def list_alert_rules(
         self,
         *,
@@ -2158,7 +2158,7 @@ class Api(Client):
         rule: str,
         key: str | None = ...,
     ) -> Done:
-        """Give a rule its shipped values again, or remove one that was added."""
+        """Reset a rule to its default values, or remove one that was added."""
     def mute_alert_rule(
         self,
         *,
@@ -2168,7 +2168,7 @@ class Api(Client):
         reason: str = ...,
         key: str | None = ...,
     ) -> MuteShown:
-        """Tell nobody of a rule's alerts; they are listed, and in the log of events."""
+        """Mute a rule: its alerts are listed and logged as events, but not sent."""
     def unmute_alert_rule(
         self,
         *,
@@ -2176,13 +2176,13 @@ class Api(Client):
         subject: str = ...,
         key: str | None = ...,
     ) -> Done:
-        """Tell of a rule's alerts again; of those that fire at once."""
+        """Unmute a rule; alerts that are firing are sent at once."""
     def list_alert_targets(
         self,
         *,
         key: str | None = ...,
     ) -> AlertTargetList:
-        """List who is told, without secrets."""
+        """List the targets of alerts, without secrets."""
     def put_alert_target(
         self,
         *,
@@ -2191,35 +2191,35 @@ class Api(Client):
         config: dict[str, Any],
         key: str | None = ...,
     ) -> AlertTargetShown:
-        """Name who is told of alerts, or change it."""
+        """Add a target of alerts, or change it."""
     def remove_alert_target(
         self,
         *,
         target: str,
         key: str | None = ...,
     ) -> Done:
-        """Remove a target; messages that it has not got, it never gets."""
+        """Remove a target; undelivered messages to it are dropped."""
     def test_alert_target(
         self,
         *,
         target: str,
         key: str | None = ...,
     ) -> TestTaken:
-        """Send a test message to a target, from the server; 409 says why it took none."""
+        """Send a test message to a target, from the server; 409 says why it failed."""
     def pause_alert_target(
         self,
         *,
         target: str,
         key: str | None = ...,
     ) -> AlertTargetShown:
-        """Tell a target nothing until it is resumed; messages that wait for it are dropped."""
+        """Pause a target until it is resumed; undelivered messages to it are dropped."""
     def resume_alert_target(
         self,
         *,
         target: str,
         key: str | None = ...,
     ) -> AlertTargetShown:
-        """Tell a target of alerts again."""
+        """Resume a target of alerts."""
     def list_archived(
         self,
         *,
@@ -2232,7 +2232,7 @@ class Api(Client):
         limit: int = ...,
         key: str | None = ...,
     ) -> ListPage_ArchivedRowShown:
-        """List archived jobs, newest first; a page looks at 20 000 and may be short."""
+        """List archived jobs, newest first; a page scans at most 20 000 and may be short."""
     def show_archived(
         self,
         *,
@@ -2276,20 +2276,20 @@ class Api(Client):
         lifetimes: dict[str, float | str],
         key: str | None = ...,
     ) -> LifetimesShown:
-        """Say how long the ended jobs of a queue are kept; workers follow within a minute."""
+        """Set how long the ended jobs of a queue are kept; workers follow within a minute."""
     def reset_retention(
         self,
         *,
         queue: str,
         key: str | None = ...,
     ) -> LifetimesShown:
-        """Forget what was set for a queue."""
+        """Remove the lifetimes that were set for a queue."""
     def show_session(
         self,
         *,
         key: str | None = ...,
     ) -> SessionShown:
-        """Show who asks and what they may do."""
+        """Show the user of this request and what they may do."""
     def list_tokens(
         self,
         *,
@@ -2305,14 +2305,14 @@ class Api(Client):
         expires_in: float | None = ...,
         key: str | None = ...,
     ) -> MadeToken:
-        """Make a token; the answer is the only one that ever has it."""
+        """Create a token; its value is in this answer only."""
     def revoke_token(
         self,
         *,
         token_id: str,
         key: str | None = ...,
     ) -> Done:
-        """End a token."""
+        """Revoke a token."""
     def list_audit(
         self,
         *,

@@ -24,7 +24,7 @@ _ROLES = {role.label: role for role in Role}
 
 
 class TokenShown(msgspec.Struct, kw_only=True):
-    """A token; what it is itself, nobody can read again."""
+    """A token without its value, which is shown only once."""
 
     id: uuid.UUID
     name: str
@@ -48,7 +48,7 @@ class NewToken(msgspec.Struct, forbid_unknown_fields=True):
 
     Attributes:
         sees_values: whether it shows arguments and results.
-        expires_in: seconds for which it holds; null without limit.
+        expires_in: seconds until it expires; null for never.
     """
 
     name: NewName
@@ -58,7 +58,7 @@ class NewToken(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class MadeToken(msgspec.Struct):
-    """A new token: the only answer that ever has it."""
+    """A new token; its value is in this answer only."""
 
     id: uuid.UUID
     token: str
@@ -73,7 +73,7 @@ class AuditQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AuditShown(msgspec.Struct):
-    """A change that somebody has asked for; outcome is null where its end is not known."""
+    """A requested change; outcome is null if it is not known."""
 
     id: uuid.UUID
     at: datetime
@@ -86,7 +86,7 @@ class AuditShown(msgspec.Struct):
 
 
 class SessionShown(msgspec.Struct, kw_only=True):
-    """Who asks, of which app.
+    """The user of this request, and the app.
 
     Attributes:
         app: the app's name; null where only a database is known.
@@ -102,7 +102,7 @@ class SessionShown(msgspec.Struct, kw_only=True):
 
 
 def show_session(call: ApiCall[Nothing, None]) -> SessionShown:
-    """Show who asks and what they may do."""
+    """Show the user of this request and what they may do."""
     who, app = call.who, app_of(call.backend)
     fields = {
         "name": who.name, "role": who.role.label, "sees_values": who.sees_values,
@@ -124,7 +124,7 @@ def list_tokens(call: ApiCall[Nothing, None]) -> TokenList:
 
 
 def create_token(call: ApiCall[Nothing, NewToken]) -> MadeToken:
-    """Make a token; the answer is the only one that ever has it."""
+    """Create a token; its value is in this answer only."""
     body = call.body
     if body.sees_values:
         refuse_unseen(call, "give nobody a token that does")
@@ -136,7 +136,7 @@ def create_token(call: ApiCall[Nothing, NewToken]) -> MadeToken:
 
 
 def revoke_token(call: ApiCall[Nothing, None]) -> Done:
-    """End a token."""
+    """Revoke a token."""
     id_ = find_token(call.backend.store, call.path["token_id"])
     ended = call.backend.store.access.revoke(id_)
     return Done("the token is revoked" if ended else "the token was revoked before")

@@ -35,7 +35,7 @@ class AlertShown(msgspec.Struct):
     """An alert: of a rule, about one queue, task, host ...
 
     Attributes:
-        told: the severity that the targets know.
+        told: the severity last sent to the targets.
     """
 
     rule: str
@@ -58,7 +58,7 @@ class AlertList(msgspec.Struct):
 
 
 def list_alerts(call: ApiCall[AlertsQuery, None]) -> AlertList:
-    """List what fires now."""
+    """List the alerts that are firing."""
     alerts = call.backend.store.alerts
     settings, found = alerts.settings(), alerts.list()
     shown = [one for one in found if call.query.all or one.state == "firing"]
@@ -71,7 +71,7 @@ class AlertRuleShown(msgspec.Struct):
     Attributes:
         hold: seconds for which a value must be too high before it fires.
         clear: likewise, be low before it resolves.
-        cooldown: seconds between two tellings of one alert.
+        cooldown: seconds between two messages about one alert.
         subjects: names that it watches; empty for all.
         set_by: who has set it: default, an app or a person.
     """
@@ -93,7 +93,7 @@ class AlertRuleShown(msgspec.Struct):
 
 
 class MuteShown(msgspec.Struct):
-    """A mute; an empty subject is all of the rule."""
+    """A mute; an empty subject mutes the whole rule."""
 
     rule: str
     subject: str
@@ -103,7 +103,7 @@ class MuteShown(msgspec.Struct):
 
 
 class AlertRuleList(msgspec.Struct):
-    """The rules, and the mutes of now."""
+    """The rules and the current mutes."""
 
     items: list[AlertRuleShown]
     mutes: list[MuteShown]
@@ -138,7 +138,7 @@ def put_alert_rule(call: ApiCall[Nothing, AlertRuleBody]) -> AlertRuleShown:
 
 
 def reset_alert_rule(call: ApiCall[Nothing, None]) -> Done:
-    """Give a rule its shipped values again, or remove one that was added."""
+    """Reset a rule to its default values, or remove one that was added."""
     name = _rule(call)
     call.backend.store.alerts.remove("rule", name)
     return Done(f"rule {name} {'has its shipped values' if name in KINDS else 'is removed'}")
@@ -153,7 +153,7 @@ def _rule(call: ApiCall[Any, Any]) -> str:
 
 
 class MuteBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What is muted, for how many seconds; without them until it is taken back."""
+    """What to mute, and for how many seconds; without seconds, until unmuted."""
 
     subject: Annotated[str, Meta(max_length=255)] = ""
     seconds: Annotated[float, Meta(gt=0, le=10**9)] | None = None
@@ -167,7 +167,7 @@ class UnmuteBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def mute_alert_rule(call: ApiCall[Nothing, MuteBody]) -> MuteShown:
-    """Tell nobody of a rule's alerts; they are listed, and in the log of events."""
+    """Mute a rule: its alerts are listed and logged as events, but not sent."""
     body, name, by = call.body, _rule(call), call.who.name
     until = call.backend.store.alerts.mute(
         name, body.subject, seconds=body.seconds, by=by, reason=body.reason
@@ -176,7 +176,7 @@ def mute_alert_rule(call: ApiCall[Nothing, MuteBody]) -> MuteShown:
 
 
 def unmute_alert_rule(call: ApiCall[Nothing, UnmuteBody]) -> Done:
-    """Tell of a rule's alerts again; of those that fire at once."""
+    """Unmute a rule; alerts that are firing are sent at once."""
     name, subject = _rule(call), call.body.subject
     if not call.backend.store.alerts.unmute(name, subject):
         raise RequestRefused(HTTPStatus.CONFLICT, f"rule {name} is not muted for {subject!r}")
@@ -184,7 +184,7 @@ def unmute_alert_rule(call: ApiCall[Nothing, UnmuteBody]) -> Done:
 
 
 class AlertTargetShown(msgspec.Struct):
-    """Who is told, without secrets; waiting: messages that it has not got yet."""
+    """A target without its secrets; waiting: messages not delivered yet."""
 
     name: str
     kind: str
@@ -204,7 +204,7 @@ class AlertTargetList(msgspec.Struct):
 
 
 def list_alert_targets(call: ApiCall[Nothing, None]) -> AlertTargetList:
-    """List who is told, without secrets."""
+    """List the targets of alerts, without secrets."""
     alerts = call.backend.store.alerts
     waiting, targets = alerts.waiting(), alerts.settings().targets.values()
     found = [target_json(target, waiting.get(target.name, 0)) for target in targets]
@@ -217,14 +217,14 @@ def _told(call: ApiCall[Any, Any], fields: dict[str, Any]) -> AlertTargetShown:
 
 
 class AlertTargetBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A target; a value may name a variable of the workers, such as ${SLACK_HOOK}."""
+    """A target; a value may name an environment variable of the workers, such as ${SLACK_HOOK}."""
 
     kind: Literal["webhook", "slack", "mattermost", "teams", "discord", "email", "alertmanager"]
     config: dict[str, Any]
 
 
 def put_alert_target(call: ApiCall[Nothing, AlertTargetBody]) -> AlertTargetShown:
-    """Name who is told of alerts, or change it."""
+    """Add a target of alerts, or change it."""
     alerts, name, body = call.backend.store.alerts, call.path["target"], call.body
     config = check_target(body.kind, body.config)
     check_variables(f"the alert target {name}", config, call.backend.settings.bounds)
@@ -239,28 +239,28 @@ def _target(call: ApiCall[Any, Any]) -> AlertTargetShown:
 
 
 def remove_alert_target(call: ApiCall[Nothing, None]) -> Done:
-    """Remove a target; messages that it has not got, it never gets."""
+    """Remove a target; undelivered messages to it are dropped."""
     found = _target(call)
     call.backend.store.alerts.remove("target", found.name)
     return Done(f"target {found.name} is removed with {found.waiting} messages")
 
 
 def pause_alert_target(call: ApiCall[Nothing, None]) -> AlertTargetShown:
-    """Tell a target nothing until it is resumed; messages that wait for it are dropped."""
+    """Pause a target until it is resumed; undelivered messages to it are dropped."""
     name = _target(call).name
     call.backend.store.alerts.set_paused(name, by=call.who.name, paused=True)
     return _target(call)
 
 
 def resume_alert_target(call: ApiCall[Nothing, None]) -> AlertTargetShown:
-    """Tell a target of alerts again."""
+    """Resume a target of alerts."""
     name = _target(call).name
     call.backend.store.alerts.set_paused(name, by=call.who.name, paused=False)
     return _target(call)
 
 
 def test_alert_target(call: ApiCall[Nothing, None]) -> TestTaken:
-    """Send a test message to a target, from the server; 409 says why it took none."""
+    """Send a test message to a target, from the server; 409 says why it failed."""
     name, backend = _target(call).name, call.backend
     return tested(call, lambda: try_target(backend.store, name, backend.settings))
 

@@ -30,7 +30,7 @@ _VALUES = ("args", "kwargs", "result")
 
 
 class ArchiveQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """Which archived jobs; since and until are of their ends."""
+    """Which archived jobs; since and until apply to when they ended."""
 
     task: Name | None = None
     queue: Name | None = None
@@ -46,7 +46,7 @@ class ArchivedRowShown(msgspec.Struct, kw_only=True):
 
     Attributes:
         size: bytes before they were compressed.
-        group_id: of what goes and comes as a whole.
+        group_id: of the jobs that are archived and restored together.
     """
 
     id: uuid.UUID
@@ -81,7 +81,7 @@ class ArchivedShown(ArchivedRowShown, kw_only=True):
 
 
 def list_archived(call: ApiCall[ArchiveQuery, None]) -> ListPage[ArchivedRowShown]:
-    """List archived jobs, newest first; a page looks at 20 000 and may be short."""
+    """List archived jobs, newest first; a page scans at most 20 000 and may be short."""
     query = call.query
     wanted = ArchiveFilter(
         task=query.task, queue=query.queue,
@@ -117,10 +117,10 @@ def show_archived(call: ApiCall[Nothing, None]) -> ArchivedShown:
 
 
 class RestoreBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Which; each comes with its whole spawn tree or workflow.
+    """What to restore, each with its whole spawn tree or workflow.
 
     Attributes:
-        keep: seconds for which retention then leaves them alone.
+        keep: seconds before retention may remove them again.
         dry_run: only count.
     """
 
@@ -130,7 +130,7 @@ class RestoreBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ArchivePurgeBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Which; each goes with its whole spawn tree or workflow."""
+    """What to delete, each with its whole spawn tree or workflow."""
 
     ids: Annotated[list[uuid.UUID], Meta(min_length=1, max_length=500)]
     dry_run: bool = False
@@ -140,7 +140,7 @@ class ArchiveMoved(msgspec.Struct):
     """How many jobs came back or were deleted, or would be.
 
     Attributes:
-        refused: ids that another job has now.
+        refused: ids that other jobs have taken since.
         damaged: ids whose pack cannot be read.
     """
 
@@ -215,7 +215,7 @@ class LifetimesShown(msgspec.Struct):
 
 
 class LifetimesList(msgspec.Struct):
-    """All that is said of lifetimes."""
+    """All lifetimes that are set."""
 
     items: list[LifetimesShown]
 
@@ -237,7 +237,7 @@ class LifetimesBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def put_retention(call: ApiCall[Nothing, LifetimesBody]) -> LifetimesShown:
-    """Say how long the ended jobs of a queue are kept; workers follow within a minute."""
+    """Set how long the ended jobs of a queue are kept; workers follow within a minute."""
     store, name = call.backend.store, _queue(call)
     changes = RETENTION(dict(call.body.lifetimes), "lifetimes")
     before = [each for each in store.retention.declared() if each[:2] == ("queue", name)]
@@ -247,7 +247,7 @@ def put_retention(call: ApiCall[Nothing, LifetimesBody]) -> LifetimesShown:
 
 
 def reset_retention(call: ApiCall[Nothing, None]) -> LifetimesShown:
-    """Forget what was set for a queue."""
+    """Remove the lifetimes that were set for a queue."""
     name = _queue(call)
     call.backend.store.retention.keep_queue(name, {})
     return _policy(DeclaredLifetimes("queue", name, {}))

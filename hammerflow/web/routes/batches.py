@@ -105,7 +105,7 @@ def show_batch(call: ApiCall[Nothing, None]) -> BatchShown:
 
 
 class CallsQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """Which calls; a state is looked for on each page, which may be short."""
+    """Which calls; a state filters each page, so pages may be short."""
 
     state: State | None = None
     page: Annotated[int, Meta(ge=0, le=10**6, description="The number of the page, from 0.")] = 0
@@ -146,7 +146,7 @@ class BatchCall(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class NewBatch(msgspec.Struct, forbid_unknown_fields=True):
-    """Calls that are enqueued as one thing.
+    """Calls that are enqueued as one batch.
 
     Attributes:
         on_failure: what a failed call means: the rest runs, the rest is cancelled, or it does not

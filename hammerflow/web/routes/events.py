@@ -89,8 +89,8 @@ class EventStreamQuery(msgspec.Struct, forbid_unknown_fields=True):
 def stream_events(call: ApiCall[EventStreamQuery, None]) -> EventsWanted:
     """Stream events as they are logged, as server-sent events.
 
-    The id of each is its position: with the header Last-Event-ID a stream goes on exactly behind
-    it. Messages of the type position only move that on; log.gap tells of removed events.
+    The id of each is its position: with the header Last-Event-ID a stream resumes right after
+    it. Messages of the type position only advance it; log.gap tells of removed events.
     """
     query = call.query
     wanted = filter_of(query.kinds, query.queue, query.task)

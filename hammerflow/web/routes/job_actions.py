@@ -64,7 +64,7 @@ class StackShown(msgspec.Struct):
 
 
 def show_stack(call: ApiCall[Nothing, StackBody]) -> StackShown:
-    """Show the Python stack of a running body; it goes on undisturbed."""
+    """Show the Python stack of a running body, which keeps running."""
     backend = call.backend
     job = get_job(backend.store, call.path["job_id"])
     if job.state is not JobState.RUNNING or job.worker_id is None:

@@ -101,10 +101,10 @@ class LogStreamQuery(msgspec.Struct, forbid_unknown_fields=True):
 def stream_logs(call: ApiCall[LogStreamQuery, None]) -> LogsWanted:
     """Stream what a job logs and prints until it has ended or is parked, as server-sent events.
 
-    The data of each event of the type lines has the attempt, its lease, up to 100 lines, and how
-    many before them were missed, because no more were kept. With its id as the header Last-Event-ID
-    a stream goes on exactly behind it. The last event has the type end, and the state of the job as
-    data; null if the job is gone.
+    The data of each event of the type lines has the attempt, its lease, up to 100 lines, and
+    how many before them were missed, because no more were kept. With its id as the header
+    Last-Event-ID a stream resumes right after it. The last event has the type end, and the state
+    of the job as data; null if the job is gone.
     """
     query, texts = call.query, call.texts
     refuse_unseen(call, "you may not see what it has logged")

@@ -199,14 +199,14 @@ def pause_sink(call: ApiCall[Nothing, SinkPause]) -> SinkShown:
 
 
 def resume_sink(call: ApiCall[Nothing, None]) -> SinkShown:
-    """Go on where a sink was paused, or where it has stopped."""
+    """Resume a sink where it was paused or has stopped."""
     name = _name(call)
     resume_sink_by_name(call.backend.store, name, by=call.who.name)
     return _shown(call, name)
 
 
 class RewindBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Where to go on: behind a position, or with the events from a time on.
+    """Where to continue: after a position, or with the events from a time on.
 
     Attributes:
         dry_run: only count.
@@ -226,7 +226,7 @@ class Rewound(msgspec.Struct):
 
 
 def rewind_sink(call: ApiCall[Nothing, RewindBody]) -> Rewound:
-    """Set the position of a sink: back, to deliver events again, or ahead, to leave some out."""
+    """Move the position of a sink: back, to deliver events again, or forward, to skip some."""
     store, body, name = call.backend.store, call.body, _name(call)
     if (body.position is None) == (body.at is None):
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "say where: position or at")
@@ -243,7 +243,7 @@ def rewind_sink(call: ApiCall[Nothing, RewindBody]) -> Rewound:
 
 
 def remove_sink(call: ApiCall[Nothing, None]) -> Done:
-    """Remove a sink; the events that it has not got, it never gets."""
+    """Remove a sink; events that it has not received are not delivered."""
     name = _name(call)
     behind = named_sink_json(call.backend.store, name)["behind"]
     call.backend.store.sinks.remove(name)
@@ -251,14 +251,14 @@ def remove_sink(call: ApiCall[Nothing, None]) -> Done:
 
 
 class TestTaken(msgspec.Struct):
-    """It has taken a test, within this number of seconds."""
+    """The test was delivered within this number of seconds."""
 
     name: str
     seconds: float
 
 
 def test_sink(call: ApiCall[Nothing, None]) -> TestTaken:
-    """Send one event of the kind test to a sink, from the server; 409 says why it took none."""
+    """Send one event of the kind test to a sink, from the server; 409 says why it failed."""
     backend, name = call.backend, _name(call)
     app = app_of(backend)
     declared = frozenset() if app is None else app.sinks.code()

@@ -239,7 +239,7 @@ class FailureGroupShown(msgspec.Struct):
 
 
 class FailureList(msgspec.Struct):
-    """Groups, the largest first; is_cut: only the newest 3 000 errors were looked at."""
+    """Groups, the largest first; is_cut: only the newest 3 000 errors were read."""
 
     items: list[FailureGroupShown]
     is_cut: bool

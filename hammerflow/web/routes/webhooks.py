@@ -192,7 +192,7 @@ class WebhookRotation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def rotate_webhook(call: ApiCall[WebhookRotation, None]) -> WebhookWithSecret:
-    """Make another secret, or pair of keys; for 24 hours the old one signs as well."""
+    """Rotate the secret or key pair; for 24 hours the old one signs, too."""
     secret = rotate_secret(call.backend.store, _found(call)["name"], call.query.signature)
     return converted({**_found(call), **_shown(secret)}, WebhookWithSecret)
 
@@ -210,14 +210,14 @@ def enable_webhook(call: ApiCall[Nothing, None]) -> WebhookShown:
 
 
 def disable_webhook(call: ApiCall[Nothing, WebhookDisable]) -> WebhookShown:
-    """Deliver nothing to an endpoint until it is enabled; deliveries wait for that, for a week."""
+    """Disable an endpoint; its deliveries wait up to a week for it to be enabled."""
     name = _found(call)["name"]
     call.backend.store.webhooks.disable(name, call.body.reason, by=call.who.name)
     return converted(_found(call), WebhookShown)
 
 
 def remove_webhook_by_name(call: ApiCall[Nothing, None]) -> Done:
-    """Remove an endpoint with its log; its deliveries that wait are cancelled."""
+    """Remove an endpoint and its log; pending deliveries are cancelled."""
     name = _found(call)["name"]
     remove_webhook(call.backend.store, name)
     return Done(f"webhook {name} is removed")
@@ -281,7 +281,7 @@ class WebhookTested(msgspec.Struct):
 
 
 def test_webhook(call: ApiCall[Nothing, None]) -> WebhookTested:
-    """Send one event of the kind test to an endpoint, from the server, and say its answer."""
+    """Send one event of the kind test to an endpoint, from the server, and return its answer."""
     backend, name = call.backend, _found(call)["name"]
     message, made = try_webhook(backend.store, name, backend.settings)
     return WebhookTested(message, made.is_delivered, made.status, made.ms, made.error)
@@ -312,7 +312,7 @@ class Replayed(msgspec.Struct):
 
 
 def replay_webhook(call: ApiCall[Nothing, ReplayBody]) -> Replayed:
-    """Deliver the events of a range again, with the ids that they had; the log must have them."""
+    """Deliver a range of events again under their old ids; the log must still have them."""
     backend, body, name = call.backend, call.body, _found(call)["name"]
     events = backend.store.events
     after, end = _position(events, body.after, body.since), _position(events, body.to, body.until)

@@ -71,7 +71,7 @@ class WorkerShown(WorkerRow):
 
 
 def show_worker(call: ApiCall[Nothing, None]) -> WorkerShown:
-    """Show a worker; it is named by its number, the beginning of that, or HOST:PID."""
+    """Show a worker, named by its number, a prefix of it, or HOST:PID."""
     found = _found(call)
     names = call.backend.store.workers.tasks(found["id"])
     tasks = [name for name in names if not name.startswith(BUILTIN)]
@@ -95,7 +95,7 @@ class WorkerStopped(msgspec.Struct):
 
 
 def stop_worker(call: ApiCall[Nothing, None]) -> WorkerStopped:
-    """Let a worker drain and end; running bodies get the grace of their worker."""
+    """Drain and stop a worker; running bodies get its grace period."""
     workers, found = call.backend.store.workers, _found(call)
     holds = workers.running(found["id"])
     workers.ask(found["id"], "stop", by=call.who.name)

@@ -350,7 +350,7 @@ export class HammerflowClient {
   retryJob(params: { job_id: string }, options?: RequestOptions): Promise<Changed>;
   /** Say why a job does not run. */
   explainJob(params: { job_id: string }, options?: RequestOptions): Promise<Obstacle>;
-  /** Show the Python stack of a running body; it goes on undisturbed. */
+  /** Show the Python stack of a running body, which keeps running. */
   showStack(params: { job_id: string } & StackBody, options?: RequestOptions): Promise<StackShown>;
   /** Show what a job waits for, and what waits for it. */
   showDependencies(params: { job_id: string; limit?: number }, options?: RequestOptions): Promise<DependenciesShown>;
@@ -410,9 +410,9 @@ export class HammerflowClient {
   removeLimit(params: { target: string }, options?: RequestOptions): Promise<LimitHeld>;
   /** List the workers and their children. */
   listWorkers(params?: {}, options?: RequestOptions): Promise<WorkerList>;
-  /** Show a worker; it is named by its number, the beginning of that, or HOST:PID. */
+  /** Show a worker, named by its number, a prefix of it, or HOST:PID. */
   showWorker(params: { worker: string }, options?: RequestOptions): Promise<WorkerShown>;
-  /** Let a worker drain and end; running bodies get the grace of their worker. */
+  /** Drain and stop a worker; running bodies get its grace period. */
   stopWorker(params: { worker: string }, options?: RequestOptions): Promise<WorkerStopped>;
   /** Change how many children a worker has, until it ends. */
   resizeWorker(params: { worker: string } & ResizeBody, options?: RequestOptions): Promise<Resized>;
@@ -486,15 +486,15 @@ export class HammerflowClient {
   showSink(params: { sink: string; parked?: number }, options?: RequestOptions): Promise<SinkShown>;
   /** Add a sink, or change its options. */
   putSink(params: { sink: string } & SinkBody, options?: RequestOptions): Promise<SinkShown>;
-  /** Remove a sink; the events that it has not got, it never gets. */
+  /** Remove a sink; events that it has not received are not delivered. */
   removeSink(params: { sink: string }, options?: RequestOptions): Promise<Done>;
   /** Deliver nothing to a sink until it is resumed; the log keeps its events for a time. */
   pauseSink(params: { sink: string } & SinkPause, options?: RequestOptions): Promise<SinkShown>;
-  /** Go on where a sink was paused, or where it has stopped. */
+  /** Resume a sink where it was paused or has stopped. */
   resumeSink(params: { sink: string }, options?: RequestOptions): Promise<SinkShown>;
-  /** Send one event of the kind test to a sink, from the server; 409 says why it took none. */
+  /** Send one event of the kind test to a sink, from the server; 409 says why it failed. */
   testSink(params: { sink: string }, options?: RequestOptions): Promise<TestTaken>;
-  /** Set the position of a sink: back, to deliver events again, or ahead, to leave some out. */
+  /** Move the position of a sink: back, to deliver events again, or forward, to skip some. */
   rewindSink(params: { sink: string } & RewindBody, options?: RequestOptions): Promise<Rewound>;
   /** List the endpoints. */
   listWebhooks(params?: {}, options?: RequestOptions): Promise<WebhookList>;
@@ -504,45 +504,45 @@ export class HammerflowClient {
   showWebhook(params: { webhook: string }, options?: RequestOptions): Promise<WebhookShown>;
   /** Add an endpoint, or change its URL and filter; the answer has the secret of a new one. */
   putWebhookByName(params: { webhook: string } & WebhookBody, options?: RequestOptions): Promise<WebhookWithSecret>;
-  /** Remove an endpoint with its log; its deliveries that wait are cancelled. */
+  /** Remove an endpoint and its log; pending deliveries are cancelled. */
   removeWebhookByName(params: { webhook: string }, options?: RequestOptions): Promise<Done>;
   /** List the attempts of an endpoint within the last week, newest first. */
   listWebhookDeliveries(params: { webhook: string; before?: string; limit?: number }, options?: RequestOptions): Promise<ListPage_DeliveryShown>;
-  /** Make another secret, or pair of keys; for 24 hours the old one signs as well. */
+  /** Rotate the secret or key pair; for 24 hours the old one signs, too. */
   rotateWebhook(params: { webhook: string; signature?: "ed25519" | "hmac" }, options?: RequestOptions): Promise<WebhookWithSecret>;
   /** Deliver to an endpoint again, from where it was disabled. */
   enableWebhook(params: { webhook: string }, options?: RequestOptions): Promise<WebhookShown>;
-  /** Deliver nothing to an endpoint until it is enabled; deliveries wait for that, for a week. */
+  /** Disable an endpoint; its deliveries wait up to a week for it to be enabled. */
   disableWebhook(params: { webhook: string } & WebhookDisable, options?: RequestOptions): Promise<WebhookShown>;
-  /** Send one event of the kind test to an endpoint, from the server, and say its answer. */
+  /** Send one event of the kind test to an endpoint, from the server, and return its answer. */
   testWebhook(params: { webhook: string }, options?: RequestOptions): Promise<WebhookTested>;
-  /** Deliver the events of a range again, with the ids that they had; the log must have them. */
+  /** Deliver a range of events again under their old ids; the log must still have them. */
   replayWebhook(params: { webhook: string } & ReplayBody, options?: RequestOptions): Promise<Replayed>;
-  /** List what fires now. */
+  /** List the alerts that are firing. */
   listAlerts(params?: { all?: boolean }, options?: RequestOptions): Promise<AlertList>;
   /** List the rules with their thresholds, and what is muted. */
   listAlertRules(params?: {}, options?: RequestOptions): Promise<AlertRuleList>;
   /** Change a rule, or add one of a kind. */
   putAlertRule(params: { rule: string } & AlertRuleBody, options?: RequestOptions): Promise<AlertRuleShown>;
-  /** Give a rule its shipped values again, or remove one that was added. */
+  /** Reset a rule to its default values, or remove one that was added. */
   resetAlertRule(params: { rule: string }, options?: RequestOptions): Promise<Done>;
-  /** Tell nobody of a rule's alerts; they are listed, and in the log of events. */
+  /** Mute a rule: its alerts are listed and logged as events, but not sent. */
   muteAlertRule(params: { rule: string } & MuteBody, options?: RequestOptions): Promise<MuteShown>;
-  /** Tell of a rule's alerts again; of those that fire at once. */
+  /** Unmute a rule; alerts that are firing are sent at once. */
   unmuteAlertRule(params: { rule: string } & UnmuteBody, options?: RequestOptions): Promise<Done>;
-  /** List who is told, without secrets. */
+  /** List the targets of alerts, without secrets. */
   listAlertTargets(params?: {}, options?: RequestOptions): Promise<AlertTargetList>;
-  /** Name who is told of alerts, or change it. */
+  /** Add a target of alerts, or change it. */
   putAlertTarget(params: { target: string } & AlertTargetBody, options?: RequestOptions): Promise<AlertTargetShown>;
-  /** Remove a target; messages that it has not got, it never gets. */
+  /** Remove a target; undelivered messages to it are dropped. */
   removeAlertTarget(params: { target: string }, options?: RequestOptions): Promise<Done>;
-  /** Send a test message to a target, from the server; 409 says why it took none. */
+  /** Send a test message to a target, from the server; 409 says why it failed. */
   testAlertTarget(params: { target: string }, options?: RequestOptions): Promise<TestTaken>;
-  /** Tell a target nothing until it is resumed; messages that wait for it are dropped. */
+  /** Pause a target until it is resumed; undelivered messages to it are dropped. */
   pauseAlertTarget(params: { target: string }, options?: RequestOptions): Promise<AlertTargetShown>;
-  /** Tell a target of alerts again. */
+  /** Resume a target of alerts. */
   resumeAlertTarget(params: { target: string }, options?: RequestOptions): Promise<AlertTargetShown>;
-  /** List archived jobs, newest first; a page looks at 20 000 and may be short. */
+  /** List archived jobs, newest first; a page scans at most 20 000 and may be short. */
   listArchived(params?: { task?: string; queue?: string; state?: "cancelled" | "completed" | "failed" | "skipped"; since?: string; until?: string; before?: string; limit?: number }, options?: RequestOptions): Promise<ListPage_ArchivedRowShown>;
   /** Show everything about an archived job or workflow. */
   showArchived(params: { archived_id: string }, options?: RequestOptions): Promise<ArchivedShown>;
@@ -554,17 +554,17 @@ export class HammerflowClient {
   showArchiveStats(params?: {}, options?: RequestOptions): Promise<ArchiveStats>;
   /** Show how long ended jobs are kept. */
   listRetention(params?: {}, options?: RequestOptions): Promise<LifetimesList>;
-  /** Say how long the ended jobs of a queue are kept; workers follow within a minute. */
+  /** Set how long the ended jobs of a queue are kept; workers follow within a minute. */
   putRetention(params: { queue: string } & LifetimesBody, options?: RequestOptions): Promise<LifetimesShown>;
-  /** Forget what was set for a queue. */
+  /** Remove the lifetimes that were set for a queue. */
   resetRetention(params: { queue: string }, options?: RequestOptions): Promise<LifetimesShown>;
-  /** Show who asks and what they may do. */
+  /** Show the user of this request and what they may do. */
   showSession(params?: {}, options?: RequestOptions): Promise<SessionShown>;
   /** List the tokens. */
   listTokens(params?: {}, options?: RequestOptions): Promise<TokenList>;
-  /** Make a token; the answer is the only one that ever has it. */
+  /** Create a token; its value is in this answer only. */
   createToken(params: NewToken, options?: RequestOptions): Promise<MadeToken>;
-  /** End a token. */
+  /** Revoke a token. */
   revokeToken(params: { token_id: string }, options?: RequestOptions): Promise<Done>;
   /** List the changes that were made through the web, newest first. */
   listAudit(params?: { who?: string; before?: string; limit?: number }, options?: RequestOptions): Promise<ListPage_AuditShown>;
