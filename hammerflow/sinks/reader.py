@@ -50,13 +50,15 @@ class EventReader:
     def newest(self, count: int) -> list[Event]:
         """The last events that pass, in order; a rare kind is searched for among the newest
         100 000 events."""
-        size = count
+        events: list[Event] = []
+        before, size, left = None, count, _SEARCHED
         while True:
-            records = self._store.events.newest(size)
-            events = self.render(records)
-            if len(events) >= count or len(records) < size or size >= _SEARCHED:
+            records = self._store.events.newest(size, before=before)
+            events[:0] = self.render(records)
+            left -= len(records)
+            if len(events) >= count or len(records) < size or left <= 0:
                 return events[-count:]
-            size = min(size * 10, _SEARCHED)
+            before, size = records[0].position, min(size * 10, left)
 
     def render(self, records: Sequence[LoggedRecord]) -> list[Event]:
         """The events of those of these records that pass."""

@@ -9,6 +9,7 @@ import pytest
 
 from hammerflow import Hammerflow
 from hammerflow.events.filter import EventFilter
+from hammerflow.sinks.reader import EventReader
 from hammerflow.stores.events import bodies as event_bodies
 from hammerflow.testing import drain
 
@@ -74,4 +75,25 @@ def test_an_app_reads_its_events(migrated_url: str) -> None:
     app.store.database.run("events_prune", position=1)
     gap = next(app.events(after=0))
     assert (gap.kind, gap.position, gap.data["last"]) == ("log.gap", 1, 1)
+    app.close()
+
+
+@pytest.mark.parametrize(("count", "positions"), [(1, [3]), (2, [2, 3]), (9, [1, 2, 3])])
+def test_the_newest_events_of_a_rare_kind_are_found_behind_others(
+    migrated_url: str, count: int, positions: list[int]
+) -> None:
+    """Page after page, none of which is read twice."""
+    app = Hammerflow("shop", database=migrated_url)
+    app.store.sinks.put("on", "none", {}, EventFilter.of(kinds=["*"]))
+
+    @app.task(name="shop.show")
+    def show(number: int) -> None: ...
+
+    for name in ("a", "b", "c"):
+        app.pause(queue=name, reason="full")
+    app.enqueue_many(show.s(number) for number in range(150))
+    while app.store.events.relay():
+        pass
+    reader = EventReader(app.store, EventFilter.of(kinds=["queue.paused"]))
+    assert [event.position for event in reader.newest(count)] == positions
     app.close()

@@ -225,6 +225,11 @@ def test_pages_of_rows_of_any_size_are_full(desk: Desk) -> None:
     assert [record.position for record in found] == [*range(1, 1_035)]
     assert pages == [*[100] * 10, 34]
     assert log.read(2**63 - 1).records == log.read(1_034).records == []
+    back: list[LoggedRecord] = []
+    while page_back := log.newest(100, before=back[0].position if back else None):
+        assert len(page_back) == min(100, 1_034 - len(back))
+        back[:0] = page_back
+    assert back == found
 
 
 def test_a_page_begins_behind_a_gap_of_any_length(desk: Desk) -> None:

@@ -62,9 +62,13 @@ class _Run(NamedTuple):
     at: float
     pack: bytes
 
+    def packed(self) -> tuple[bytes, int, float]:
+        """What :func:`unpack` takes."""
+        return self.pack, self.first_position, self.at
+
     def records(self, after: int) -> Iterator[LoggedRecord]:
         """Its events behind a position."""
-        found = unpack(self.pack, self.first_position, self.at)
+        found = unpack(*self.packed())
         return (record for record in found if record.position > after)
 
 
@@ -146,16 +150,19 @@ class EventLog:
         records = list(islice(found, limit))
         return LogPage(records, records[-1].position, gap)
 
-    def newest(self, limit: int) -> Sequence[LoggedRecord]:
-        """The last events, in order."""
+    def newest(self, limit: int, *, before: int | None = None) -> Sequence[LoggedRecord]:
+        """The last events, or the last ones before a position, in order."""
         records: list[LoggedRecord] = []
-        before = self.head() + 1
+        end = before = self.head() + 1 if before is None else before
         while len(records) < limit:
             rows = self._database.rows("events_before", before=before, n=_CHUNKS)
             chunks = [_Run._make(row) for row in reversed(rows)]
             if not chunks:
                 break
-            records[:0] = [record for chunk in chunks for record in chunk.records(0)]
+            found = [record for chunk in chunks for record in unpack(*chunk.packed())]
+            while found and found[-1].position >= end:
+                found.pop()
+            records[:0] = found
             before = chunks[0].first_position
         return records[-limit:] if limit else []
 

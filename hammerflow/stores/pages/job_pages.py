@@ -56,13 +56,14 @@ def jobs_of_pages(page: JobPage, span: Span, limit: int, before: bytes | None) -
         before = min(before or _HIGHEST, first_id_at(span.until.timestamp() + _SKEW))
     oldest = bytes(16) if span.since is None else first_id_at(span.since.timestamp() - _SKEW)
     found: list[Job] = []
-    older = OLDER_JOBS
+    older, least = OLDER_JOBS, 0
     while (rest := limit - len(found)) > 0 and older > 0:
-        size = rest if is_any else max(rest, _PAGE)
+        size = max(rest, least)
         jobs, before = page(limit=size, before=before)
         found += jobs if is_any else [job for job in jobs if span.has(job)]
         if before is None:
             break
+        least = 0 if is_any else _PAGE  # the first page often has all that was asked for
         older -= size if before < oldest else 0
     return found[:limit]
 
