@@ -30,12 +30,12 @@ from hammerflow.jobs.job import (
 from hammerflow.jobs.outcome import Completed, Outcome, Replaced
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.cancel_files import asked_by_file
-from hammerflow.stores.claims import Claims
+from hammerflow.stores.claiming.claims import Claims
+from hammerflow.stores.claiming.promotion import Promoted, promote_due
 from hammerflow.stores.connections.error_codes import ErrorKind
 from hammerflow.stores.database import Database, LockedOut, Tx
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.pages.job_pages import Span, ids_page, jobs_of_pages
-from hammerflow.stores.promotion import Promoted, promote_due
 from hammerflow.stores.records import Records
 from hammerflow.stores.rows import JobLogRow
 from hammerflow.stores.transitions.cancel import cancel_jobs

@@ -21,8 +21,8 @@ from hammerflow.jobs.limit import (
     lane_of,
     queue_limit,
 )
+from hammerflow.stores.claiming.lane_locks import take_all_locks
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.lane_locks import take_all_locks
 from hammerflow.stores.names import NameTable
 from hammerflow.stores.transitions.batch_rates import drop_rates
 from hammerflow.text import storable

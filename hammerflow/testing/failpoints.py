@@ -44,7 +44,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hammerflow.errors import ConfigError
-from hammerflow.stores.claims import Claims
+from hammerflow.stores.claiming.claims import Claims
 from hammerflow.stores.database import Database
 from hammerflow.stores.jobs import Jobs
 from hammerflow.worker.child.executor import Executor

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from hammerflow.ids import first_id_at, name_id, new_id
-from hammerflow.stores.claims import Claims, ScanThresholds
+from hammerflow.stores.claiming.claims import Claims, ScanThresholds
 from tests.stores.kit import Desk, desk_at, open_raw
 from tests.stores.test_plans import CLAIM, pages_read
 from tests.support.waiting import until

@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 
 from hammerflow.ids import name_id, new_id
-from hammerflow.stores.claims import Claims, ScanThresholds
+from hammerflow.stores.claiming.claims import Claims, ScanThresholds
 from tests.stores.kit import Desk, failed
 
 HOUR = 3600

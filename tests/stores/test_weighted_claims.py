@@ -13,8 +13,8 @@ from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import Limit
 from hammerflow.jobs.priority_rule import WEIGHTS, PriorityRule
 from hammerflow.jobs.shares import Shares
-from hammerflow.stores.claims import Claims, ScanThresholds
-from hammerflow.stores.weighted_claims import claim_by_weight
+from hammerflow.stores.claiming.claims import Claims, ScanThresholds
+from hammerflow.stores.claiming.weighted_claims import claim_by_weight
 from tests.stores.kit import Desk
 from tests.stores.test_limits import TASK, keyed, limit
 

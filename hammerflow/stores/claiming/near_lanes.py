@@ -7,10 +7,10 @@ from typing import Any
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import span_of
+from hammerflow.stores.claiming.lane_keys import SOON, LaneKeys
+from hammerflow.stores.claiming.lane_round import LaneRound
+from hammerflow.stores.claiming.near_steps import claim_near_in_steps
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.lane_keys import SOON, LaneKeys
-from hammerflow.stores.lane_round import LaneRound
-from hammerflow.stores.near_steps import claim_near_in_steps
 from hammerflow.stores.outbox import Outbox
 
 __all__ = ["NearLanes"]

@@ -9,10 +9,10 @@ from typing import Any
 
 from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import is_fair, key_of, lock_of
-from hammerflow.stores.claim_steps import take_from_lanes, take_span
+from hammerflow.stores.claiming.claim_steps import take_from_lanes, take_span
+from hammerflow.stores.claiming.lane_keys import LaneKeys
+from hammerflow.stores.claiming.lane_locks import note_starts, take_locks
 from hammerflow.stores.database import Tx
-from hammerflow.stores.lane_keys import LaneKeys
-from hammerflow.stores.lane_locks import note_starts, take_locks
 
 __all__ = ["claim_near_in_steps"]
 

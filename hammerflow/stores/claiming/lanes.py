@@ -32,12 +32,12 @@ from hammerflow.jobs.limit import (
     queue_limit,
     span_of,
 )
+from hammerflow.stores.claiming.lane_keys import AGAIN, MANY, NO_LIMIT, SOON, Key, Lane, LaneKeys
+from hammerflow.stores.claiming.lane_locks import note_starts, take_locks
+from hammerflow.stores.claiming.lane_reads import LaneReads, LaneRow
+from hammerflow.stores.claiming.lane_round import NARROW, WINDOW, LaneRound
+from hammerflow.stores.claiming.near_lanes import NearLanes
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.lane_keys import AGAIN, MANY, NO_LIMIT, SOON, Key, Lane, LaneKeys
-from hammerflow.stores.lane_locks import note_starts, take_locks
-from hammerflow.stores.lane_reads import LaneReads, LaneRow
-from hammerflow.stores.lane_round import NARROW, WINDOW, LaneRound
-from hammerflow.stores.near_lanes import NearLanes
 from hammerflow.stores.outbox import Outbox
 
 __all__ = ["Lanes", "Take"]

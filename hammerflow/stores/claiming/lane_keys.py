@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from hammerflow.jobs.limit import is_fair, key_id, key_of, order_of_lane, queue_limit
+from hammerflow.stores.claiming.lane_reads import LaneRow
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.lane_reads import LaneRow
 
 __all__ = ["AGAIN", "MANY", "NO_LIMIT", "SOON", "Key", "Lane", "LaneKeys"]
 

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from hammerflow.jobs.limit import lock_of
+from hammerflow.stores.claiming.lane_keys import Key
 from hammerflow.stores.database import Tx
-from hammerflow.stores.lane_keys import Key
 
 __all__ = ["note_starts", "take_all_locks", "take_locks"]
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from hammerflow.ids import first_id_at, time_of
 from hammerflow.jobs.job import Claimed
-from hammerflow.stores.claim_steps import read_claimed, take
+from hammerflow.stores.claiming.claim_steps import read_claimed, take
 from hammerflow.stores.database import Database, Tx
 
 __all__ = ["AgedParts", "Part", "effective_order", "take_parts", "take_parts_in_steps"]

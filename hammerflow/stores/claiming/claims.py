@@ -15,23 +15,23 @@ from hammerflow.jobs.job import Claimed
 from hammerflow.jobs.limit import queue_limit
 from hammerflow.jobs.priority_rule import STRICT, PriorityRule
 from hammerflow.jobs.shares import Shares
-from hammerflow.stores.aging import (
+from hammerflow.stores.claiming.aging import (
     AgedParts,
     Part,
     effective_order,
     take_parts,
     take_parts_in_steps,
 )
-from hammerflow.stores.claim_steps import (
+from hammerflow.stores.claiming.claim_steps import (
     claim_in_steps,
     claim_named,
     take_lanes_in_steps,
 )
+from hammerflow.stores.claiming.lanes import Lanes
+from hammerflow.stores.claiming.strays import Strays
+from hammerflow.stores.claiming.weighted_claims import claim_by_weight
 from hammerflow.stores.database import Database, Tx
-from hammerflow.stores.lanes import Lanes
 from hammerflow.stores.outbox import Outbox
-from hammerflow.stores.strays import Strays
-from hammerflow.stores.weighted_claims import claim_by_weight
 
 __all__ = ["Claims", "ScanThresholds"]
 

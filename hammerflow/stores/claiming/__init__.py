@@ -1,0 +1,1 @@
+"""Claiming: which ready jobs a worker gets next, by priority, age, weight and limit."""
