@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from hammerflow.admin.failures import group_key
 from hammerflow.admin.job_filter import JobFilter
 from hammerflow.codec.codec import Codec
-from hammerflow.errors import HammerflowError
+from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.ids import name_id, new_id
 from hammerflow.jobs.job import Job, JobState
 from hammerflow.jobs.retention import KEPT_STATES, PurgeFilter
@@ -23,11 +23,13 @@ from hammerflow.stores.store import Store
 
 __all__ = [
     "CANCELLABLE",
+    "DELETABLE",
     "RETRIABLE",
     "Counted",
     "Selection",
     "begin_operation",
     "cancels",
+    "deletions",
     "purge_count",
     "purge_filter",
     "purge_walk",
@@ -44,6 +46,7 @@ _BEAT = 0.5
 #: The states of jobs that can be run again, and of those that can be cancelled.
 RETRIABLE = (JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED, JobState.PARKED)
 CANCELLABLE = tuple(state for state in JobState if not state.is_final)
+DELETABLE = tuple(state for state in JobState if state.is_final)
 
 
 class Counted(NamedTuple):
@@ -189,6 +192,21 @@ def cancels(backend: ResultBackend, ids: Iterable[bytes], reason: str) -> Iterat
             backend.notifier.ring_control()
         late = sum(state.is_final and state is not JobState.CANCELLED for state in chunk.values())
         yield len(chunk), late
+
+
+def deletions(
+    store: Store, ids: Iterable[bytes], *, is_whole: bool = False
+) -> Iterator[tuple[int, int]]:
+    """Delete ended jobs for good, and with ``is_whole`` all of their workflows and spawn trees."""
+    for job_id in ids:
+        wrong = 0
+        try:
+            store.retention.delete(job_id, is_whole=is_whole)
+        except JobNotFound:
+            pass  # it went with another one
+        except HammerflowError:
+            wrong = 1
+        yield 1, wrong
 
 
 def purge_count(

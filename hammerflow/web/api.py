@@ -26,6 +26,7 @@ _NAMES = [
     "explain_job",
     "show_stack",
     "show_dependencies",
+    "delete_job",
     "edit_job",
     "show_logs",
     "start_operation",

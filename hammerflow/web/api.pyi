@@ -420,6 +420,9 @@ class JobShown(TypedDict):
     errors: list[Attempt]
     logs: list[LogOfAttempt]
 
+class JobsDeleted(TypedDict):
+    deleted: int
+
 class LifetimesBody(TypedDict):
     lifetimes: dict[str, float | str]
 
@@ -563,6 +566,7 @@ class NewOperation(TypedDict):
     since: NotRequired[str | None]
     until: NotRequired[str | None]
     older_than: NotRequired[float]
+    whole: NotRequired[bool]
     reason: NotRequired[str]
     before: NotRequired[str | None]
     dry_run: NotRequired[bool]
@@ -1415,6 +1419,14 @@ class Api(Client):
         key: str | None = ...,
     ) -> DependenciesShown:
         """Show what a job waits for, and what waits for it."""
+    def delete_job(
+        self,
+        *,
+        job_id: str,
+        whole: bool = ...,
+        key: str | None = ...,
+    ) -> JobsDeleted:
+        """Delete a job that has ended, with its result, errors and logs, for good."""
     def edit_job(
         self,
         *,
@@ -1448,6 +1460,7 @@ class Api(Client):
         since: str | None = ...,
         until: str | None = ...,
         older_than: float = ...,
+        whole: bool = ...,
         reason: str = ...,
         before: str | None = ...,
         dry_run: bool = ...,

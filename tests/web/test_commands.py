@@ -26,7 +26,7 @@ _ROUTES: dict[str, str | list[str]] = {
     "job list": "listJobs", "job show": "showJob", "job logs": "showLogs",
     "job enqueue": "enqueueJob",
     "job retry": "retryJob startOperation", "job cancel": "cancelJob startOperation",
-    "job edit": "editJob", "job purge": "startOperation", "job export": "listJobs",
+    "job edit": "editJob", "job purge": "startOperation deleteJob", "job export": "listJobs",
     "job dead list": "listFailures listJobs", "job dead show": "showJob",
     "job dead replay": "startOperation", "job dead undo": "undoOperationById",
     "monitor": "showOverview streamChanges",

@@ -787,6 +787,26 @@ def test_the_attempts_of_a_job_are_a_timeline(stage: Stage, page: Page) -> None:
     expect(page.get_by_text("on worker 9")).to_have_count(2)
 
 
+def test_an_ended_job_is_deleted_and_a_part_of_a_tree_only_with_it(
+    stage: Stage, page: Page
+) -> None:
+    spawner = stage.app.tasks["shop.album"].apply_async((2,), queue="gone")
+    drain(stage.app)
+    page.goto(f"/jobs/{spawner.id}")
+    page.get_by_role("button", name="Delete").click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("button", name="Delete the job").click()
+    whole = form.get_by_label("Also the rest of its workflow or spawn tree")
+    expect(whole).to_have_attribute("aria-invalid", "true")
+    expect(form.get_by_text("only goes together")).to_be_visible()
+    assert grave_faults(page) == []
+    whole.check()
+    form.get_by_role("button", name="Delete the job").click()
+    expect(page.get_by_text("3 jobs deleted.")).to_be_visible()
+    expect(page.get_by_role("heading", level=1, name="Jobs")).to_be_visible()
+    assert stage.app.store.jobs.get(spawner.id.bytes) is None
+
+
 def test_a_running_body_is_heard_line_by_line_and_may_be_paused(stage: Stage, page: Page) -> None:
     store = stage.app.store
     job = stage.app.tasks["shop.resize"].apply_async((1,), queue="talks")

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hammerflow import Hammerflow
+from hammerflow import Hammerflow, Workflow
 from hammerflow.stores import answers as answers_module
 from hammerflow.stores.access import Access
 from hammerflow.testing import drain
@@ -73,10 +73,56 @@ def test_an_unclear_operation_is_refused(busy: Hammerflow, admin: httpx.Client) 
         {"action": "retry", "state": "running"},
         {"action": "cancel", "task": "a", "ids": ["0193abcd-0000-7000-8000-000000000001"]},
         {"action": "purge", "error": "ValueError"},
+        {"action": "purge", "state": "failed", "whole": True},
         {"action": "delete", "task": "a"},
     ]
     for body in bodies:
         assert admin.post("/api/operations", json=body).status_code == 422, body
+
+
+def test_an_ended_job_is_deleted_unless_something_needs_it(
+    busy: Hammerflow, admin: httpx.Client, as_role: Callable[..., httpx.Client]
+) -> None:
+    resize = busy.tasks["shop.resize"]
+    alone, other = resize.delay(20), resize.delay(21)
+    late = Workflow("late").add(resize.s(24).depends_on(other), name="early")
+    late.add(resize.s(25).set(delay=3600).depends_on(other), name="late")
+    begun = busy.enqueue(late)
+    drain(busy)
+    live = resize.apply_async((23,), countdown=3600)
+    flows = admin.get("/api/workflows?kind=workflow").json()["items"]
+    (flow,) = (one["id"] for one in flows if one["name"] == "nightly")
+    nodes = [node["id"] for node in admin.get(f"/api/workflows/{flow}").json()["nodes"]]
+    album = admin.get("/api/jobs?task=shop.album&state=completed").json()["items"][0]["id"]
+    child = admin.get(f"/api/jobs/{album}/children").json()["items"][0]["id"]
+
+    def kept(job_id: object) -> str:
+        answer = admin.delete(f"/api/jobs/{job_id}")
+        assert answer.status_code == 409, answer.text
+        return str(answer.json()["detail"]).partition(" cannot be deleted: ")[2]
+
+    assert as_role(Role.OPERATE).delete(f"/api/jobs/{alone.id}").status_code == 403
+    assert admin.delete(f"/api/jobs/{alone.id}").json() == {"deleted": 1}
+    assert admin.delete(f"/api/jobs/{alone.id}").status_code == 404
+    assert kept(live.id) == "it has not ended, so cancel it first"
+    assert kept(other.id).endswith("depends on it and has not completed")
+    half = next(
+        node["id"] for node in admin.get(f"/api/workflows/{begun.id}").json()["nodes"]
+        if node["name"] == "early"
+    )  # fmt: skip
+    assert kept(f"{half}?whole=true") == "another job of its workflow or spawn tree has not ended"
+    for part in (half, nodes[0], child, album):
+        assert kept(part) == "it only goes together with all of its workflow or spawn tree"
+    assert admin.delete(f"/api/jobs/{nodes[0]}?whole=true").json() == {"deleted": len(nodes)}
+    assert admin.get(f"/api/workflows/{flow}").status_code == 404
+    ids = [child, album, str(other.id), str(live.id)]
+    body = {"action": "purge", "ids": ids, "whole": True}
+    assert admin.post("/api/operations", json={**body, "dry_run": True}).json()["total"] == 3
+    ended = _ended(admin, admin.post("/api/operations", json=body).json()["id"])
+    assert (ended["total"], ended["done"], ended["failed"]) == (3, 3, 1)
+    assert [admin.get(f"/api/jobs/{id_}").status_code for id_ in ids] == [404, 404, 200, 200]
+    told = [one for one in busy.store.access.page(limit=50)[0] if one.action == "deleteJob"]
+    assert (told[-1].target, told[-1].outcome) == (str(alone.id), "done")
 
 
 def test_a_purge_needs_an_admin(busy: Hammerflow, as_role: Callable[..., httpx.Client]) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from hammerflow.errors import HammerflowError, JobNotFound
 from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import Record
 from hammerflow.ids import first_id_at, name_id
 from hammerflow.jobs.retention import (
+    KEPT_STATES,
     Lifetimes,
     PurgeFilter,
     RetentionPolicy,
@@ -26,6 +29,7 @@ from hammerflow.stores.transitions.archiving import archive_groups
 from hammerflow.stores.transitions.removal import (
     Member,
     RemovalGroup,
+    obstacle,
     parts_of,
     removable,
     remove_groups,
@@ -49,6 +53,8 @@ _REMEMBERED = 100_000
 #: Ids of one day from now on and later are not made by a clock: users gave them.
 _DAY = 86_400.0
 _FIRST, _LAST = bytes(16), b"\xff" * 16
+#: All ended jobs.
+_ANY = PurgeFilter(frozenset(KEPT_STATES), 0.0, None, None)
 
 
 class DeclaredLifetimes(NamedTuple):
@@ -193,6 +199,45 @@ class Retention:
         elif seconds < _LONG / 4:
             walk.size = min(_PAGE, walk.size * 2)
 
+    def delete(self, job_id: bytes, *, is_whole: bool = False) -> int:
+        """Delete an ended job for good, whatever its lifetime; how many jobs are gone.
+
+        Args:
+            is_whole: its whole workflow and spawn tree may go with it; a part never goes alone.
+
+        Raises:
+            JobNotFound: there is no such job.
+            HammerflowError: it has not ended, or something else needs it.
+        """
+        rows = self._database.rows("members_of", ids=[job_id])
+        name = f"job {uuid.UUID(bytes=job_id)}"
+        if not rows:
+            raise JobNotFound(f"there is no {name} in this database")
+        member, walk = Member(*rows[0]), Walk()
+        if reason := self._keeps(member, is_whole):
+            raise HammerflowError(f"{name} cannot be deleted: {reason}")
+        groups, _ = EndedGroups(self._database, _has_ended).around([member])
+        if not groups:
+            reason = "another job of its workflow or spawn tree has not ended"
+        elif not self._without_runs(groups):
+            reason = "a schedule remembers it as one of its last two runs"
+        else:
+            for pack in self._packs(groups, _ANY, walk):
+                self._remove(pack, walk)
+            if gone := walk.removed + walk.archived:
+                return gone
+            reason = self._database.unit(lambda tx: obstacle(tx, groups[0]))
+        raise HammerflowError(f"{name} cannot be deleted: {reason}")
+
+    def _keeps(self, member: Member, is_whole: bool) -> str | None:
+        """Why the row of a job alone forbids its deletion."""
+        if member.state is None:
+            return "it has not ended, so cancel it first"
+        is_part = member.parent_id is not None or member.workflow_id is not None
+        if not is_whole and (is_part or self._parents_among([member.id])):
+            return "it only goes together with all of its workflow or spawn tree"
+        return None
+
     def _remove_due(
         self, page: Sequence[Member], walk: Walk, policy: RetentionPolicy | PurgeFilter
     ) -> None:
@@ -312,6 +357,10 @@ class Retention:
             walk.archived += gone
         else:
             walk.removed += gone
+
+
+def _has_ended(member: Member) -> bool:
+    return member.state is not None and member.queue_id is not None
 
 
 def _links(group: RemovalGroup) -> Iterator[bytes]:

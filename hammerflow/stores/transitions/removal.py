@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,7 +16,7 @@ from hammerflow.stores.rows import Row
 
 __all__ = [
     "GroupKeys", "GroupWorkflow", "Member", "RemovalGroup", "delete_groups", "is_over", "nodes_of",
-    "parts_of", "removable", "remove_groups",
+    "obstacle", "parts_of", "removable", "remove_groups",
 ]  # fmt: skip
 
 
@@ -159,8 +160,17 @@ def removable(tx: Tx, groups: Sequence[RemovalGroup]) -> Sequence[RemovalGroup]:
     the commit.
     """
     free = _unchanged(tx, groups)
-    needed = _needed(tx, free)
+    needed = {needed for needed, _ in _open_dependents(tx, free)} | _key_holders(tx, free)
     return [group for group in free if not needed.intersection(_ids(group))]
+
+
+def obstacle(tx: Tx, group: RemovalGroup) -> str:
+    """Why a group is not :func:`removable`, as a part of a sentence about its jobs."""
+    for _, by in _open_dependents(tx, [group]):
+        return f"job or workflow {uuid.UUID(bytes=by)} depends on it and has not completed"
+    if _key_holders(tx, [group]):
+        return "it still holds its unique key"
+    return "something else is changing it just now: try again"
 
 
 def _ids(group: RemovalGroup) -> Iterable[bytes]:
@@ -182,27 +192,34 @@ def _unchanged(tx: Tx, groups: Sequence[RemovalGroup]) -> list[RemovalGroup]:
     ]
 
 
-def _needed(tx: Tx, groups: Sequence[RemovalGroup]) -> set[bytes]:
-    """What a dependent outside of its group may still read, or a unique key names."""
-    pairs: list[tuple[bytes, bytes]] = []  # (needed, by)
+def _open_dependents(tx: Tx, groups: Sequence[RemovalGroup]) -> list[tuple[bytes, bytes]]:
+    """(needed, by): what a dependent outside of its group may still read."""
+    pairs: list[tuple[bytes, bytes]] = []
     edged: dict[bytes, RemovalGroup] = {}
-    keyed: set[tuple[str, bytes]] = set()
     for group in groups:
         for part in group.parts:
             if part.dependent_id is not None and part.dependent_id not in group.inside:
                 pairs.append((part.id, part.dependent_id))
             if part.flags & RowFlags.HAS_EDGES:
                 edged[part.id] = group
-        keyed |= {(m.unique_key, m.id) for m in group.members if m.unique_key is not None}
     for parent_id, child_id, _ in _rows(tx, "edges_of", sorted(edged)):
         if child_id not in edged[parent_id].inside:
             pairs.append((parent_id, child_id))
     still = {row[0] for row in _rows(tx, "dependents_open", sorted({by for _, by in pairs}))}
+    return [(needed, by) for needed, by in pairs if by in still]
+
+
+def _key_holders(tx: Tx, groups: Sequence[RemovalGroup]) -> set[bytes]:
+    """What a unique key names."""
+    keyed = {
+        (member.unique_key, member.id)
+        for group in groups
+        for member in group.members
+        if member.unique_key is not None
+    }
     keys = sorted({key for key, _ in keyed})
-    held = (
-        {row[1] for row in tx.rows("unique_holders", ukeys=keys) if row in keyed} if keys else set()
-    )
-    return {needed for needed, by in pairs if by in still} | held
+    held = tx.rows("unique_holders", ukeys=keys) if keys else ()
+    return {row[1] for row in held if row in keyed}
 
 
 def delete_groups(tx: Tx, groups: Sequence[RemovalGroup]) -> None:

@@ -162,11 +162,37 @@ def edit_job(call: ApiCall[Nothing, JobEdit]) -> JobEdited:
     return JobEdited(job.id, kept)
 
 
+class DeleteQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """What may go with the job."""
+
+    whole: Annotated[
+        bool, Meta(description="All of its workflow and spawn tree: a part never goes alone.")
+    ] = False
+
+
+class JobsDeleted(msgspec.Struct):
+    """How many jobs are gone."""
+
+    deleted: int
+
+
+def delete_job(call: ApiCall[DeleteQuery, None]) -> JobsDeleted:
+    """Delete a job that has ended, with its result, errors and logs, for good.
+
+    What has not ended, what a job that has not completed depends on, and the last two runs of a
+    schedule stay: the answer is 409 and says why. To delete many, start an operation.
+    """
+    retention = call.backend.store.retention
+    job_id = find_job(call.backend.store, call.path["job_id"])
+    return JobsDeleted(retention.delete(job_id, is_whole=call.query.whole))
+
+
 _ONE = "/api/jobs/{job_id}"
 ROUTES: Sequence[Route] = (
     Route("GET", f"{_ONE}/explain", explain_job, Obstacle),
     Route("POST", f"{_ONE}/stack", show_stack, StackShown, Role.OPERATE, body=StackBody),
     Route("GET", f"{_ONE}/dependencies", show_dependencies, DependenciesShown,
           query=DependenciesQuery),
+    Route("DELETE", _ONE, delete_job, JobsDeleted, Role.ADMIN, query=DeleteQuery),
     Route("PATCH", _ONE, edit_job, JobEdited, Role.OPERATE, body=JobEdit),
 )  # fmt: skip

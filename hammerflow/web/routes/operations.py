@@ -14,10 +14,12 @@ from msgspec import Meta
 
 from hammerflow.admin.bulk import (
     CANCELLABLE,
+    DELETABLE,
     RETRIABLE,
     Selection,
     begin_operation,
     cancels,
+    deletions,
     purge_count,
     purge_filter,
     purge_walk,
@@ -57,6 +59,8 @@ class NewOperation(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         group: the key of a group of failures.
         older_than: for purge, seconds since the end.
+        whole: for a purge of ids, also all of their workflows and spawn trees: a part never goes
+            alone.
         before: the mark of a dry run: jobs that came after it are left alone.
         dry_run: only count.
     """
@@ -72,6 +76,7 @@ class NewOperation(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     since: When | None = None
     until: When | None = None
     older_than: Annotated[float, Meta(ge=0, le=10**11)] = 0.0
+    whole: bool = False
     reason: Reason = "cancelled"
     before: Cursor | None = None
     dry_run: bool = False
@@ -111,7 +116,7 @@ def start_operation(call: ApiCall[Nothing, NewOperation]) -> OperationShown:
     body, backend = call.body, call.backend
     _check(call)
     wanted = _told(body)
-    if body.action == "purge":
+    if body.action == "purge" and not body.ids:
         purge = purge_filter(body.state, body.queue, body.task, body.older_than)
         total, is_whole = purge_count(backend.store, purge, _PATIENCE)
         found = OperationShown(
@@ -128,6 +133,9 @@ def start_operation(call: ApiCall[Nothing, NewOperation]) -> OperationShown:
     )  # fmt: skip
     if body.dry_run:
         return found
+    if body.action == "purge":
+        act = deletions(backend.store, selection.ids(before), is_whole=body.whole)
+        return _begun(call, found, act)
     if body.action == "cancel":
         return _begun(call, found, cancels(backend, selection.ids(before), body.reason))
     return _begun(call, found, None, selection.ids(before))
@@ -149,10 +157,12 @@ def _check(call: ApiCall[Any, NewOperation]) -> None:
     if body.state is not None and body.state not in states:
         detail = f"to {body.action} jobs, their state must be one of {', '.join(states)}"
         raise RequestRefused(_WRONG, detail)
-    unfit = (body.ids, body.error, body.argument, body.group, body.since, body.until)
+    unfit = (body.error, body.argument, body.group, body.since, body.until)
     if body.action == "purge" and any(unfit):
-        detail = "a purge takes state, queue, task and older_than only"
+        detail = "a purge takes ids, or state, queue, task and older_than only"
         raise RequestRefused(_WRONG, detail)
+    if body.whole and not (body.action == "purge" and body.ids):
+        raise RequestRefused(_WRONG, "whole is for a purge of ids: other purges take groups whole")
 
 
 _WRONG = HTTPStatus.UNPROCESSABLE_ENTITY
@@ -176,7 +186,7 @@ def _selection(call: ApiCall[Any, NewOperation]) -> Selection:
         until=instant_of(body.until, "until"),
     )  # fmt: skip
     chosen = {"state": body.state, "queue": body.queue, "task": body.task}
-    states = RETRIABLE if body.action == "retry" else CANCELLABLE
+    states = {"retry": RETRIABLE, "cancel": CANCELLABLE, "purge": DELETABLE}[body.action]
     ids = [id_.bytes for id_ in body.ids]
     return Selection(backend.store, backend.codec, chosen, states, wanted, body.group, ids)
 

@@ -90,6 +90,8 @@ export type JobRow = { id: string; task: string; queue: string; priority: number
 
 export type JobShown = { id: string; task: string; queue: string; priority: number; state: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting"; dependency_status: string; attempt: number; created_at: string; run_at: string | null; started_at: string | null; finished_at: string | null; seconds: number | null; parent_id: string | null; root_id: string | null; depth: number; spawn_index: number | null; unique_key: string | null; reason: string | null; progress: number | null; progress_note: string | null; headers: Record<string, any>; options: Record<string, any>; workflow_id: string | null; worker_id: number | null; worker: WorkerRef | null; call?: string | null; args?: any; kwargs?: any; result?: any; result_text?: string | null; values_hidden?: boolean; unique_holder?: string | null; limit_key?: string | null; fair_key?: string | null; spawn?: Record<string, any> | null; obstacles?: Array<Obstacle>; errors?: Array<Attempt>; logs?: Array<LogOfAttempt> };
 
+export type JobsDeleted = { deleted: number };
+
 export type LifetimesBody = { lifetimes: Record<string, number | string> };
 
 export type LifetimesList = { items: Array<LifetimesShown> };
@@ -138,7 +140,7 @@ export type NewBatch = { calls: Array<BatchCall>; name?: string; on_failure?: "c
 
 export type NewCall = { task: string; args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null; delay?: number | null; job_id?: string | null; unique_key?: string | null; require_worker?: boolean };
 
-export type NewOperation = { action: "cancel" | "purge" | "retry"; ids?: Array<string>; state?: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting" | null; queue?: string | null; task?: string | null; error?: string | null; argument?: string | null; group?: string | null; since?: string | null; until?: string | null; older_than?: number; reason?: string; before?: string | null; dry_run?: boolean };
+export type NewOperation = { action: "cancel" | "purge" | "retry"; ids?: Array<string>; state?: "cancelled" | "completed" | "failed" | "parked" | "ready" | "running" | "scheduled" | "skipped" | "waiting" | null; queue?: string | null; task?: string | null; error?: string | null; argument?: string | null; group?: string | null; since?: string | null; until?: string | null; older_than?: number; whole?: boolean; reason?: string; before?: string | null; dry_run?: boolean };
 
 export type NewSchedule = { cron?: string | null; every?: string | null; args?: Array<any>; kwargs?: Record<string, any>; queue?: string | null; priority?: number | null; workflow?: Record<string, any>; tz?: string | null; misfire?: "all" | "once" | "skip" | null; catch_up?: string | null; overlap?: "allow" | "cancel_old" | "queue_one" | "skip" | null; jitter?: string | null; start?: string | null; end?: string | null; after?: string | null; name: string; task?: string | null; paused?: boolean };
 
@@ -354,6 +356,8 @@ export class HammerflowClient {
   showStack(params: { job_id: string } & StackBody, options?: RequestOptions): Promise<StackShown>;
   /** Show what a job waits for, and what waits for it. */
   showDependencies(params: { job_id: string; limit?: number }, options?: RequestOptions): Promise<DependenciesShown>;
+  /** Delete a job that has ended, with its result, errors and logs, for good. */
+  deleteJob(params: { job_id: string; whole?: boolean }, options?: RequestOptions): Promise<JobsDeleted>;
   /** Change the arguments, queue or priority of a job that has not started. */
   editJob(params: { job_id: string } & JobEdit, options?: RequestOptions): Promise<JobEdited>;
   /** Show what the attempts of a job have logged and printed, if its task keeps it. */

@@ -186,6 +186,7 @@ const OPERATIONS = /* table */ {
   explainJob: ["GET", "/api/jobs/{job_id}/explain", [], false],
   showStack: ["POST", "/api/jobs/{job_id}/stack", [], true],
   showDependencies: ["GET", "/api/jobs/{job_id}/dependencies", ["limit"], false],
+  deleteJob: ["DELETE", "/api/jobs/{job_id}", ["whole"], false],
   editJob: ["PATCH", "/api/jobs/{job_id}", [], true],
   showLogs: ["GET", "/api/jobs/{job_id}/logs", ["attempt"], false],
   startOperation: ["POST", "/api/operations", [], true],

@@ -3,7 +3,14 @@ import { get, send } from "./api.js";
 import { count, counted } from "./format.js";
 import { ask, perform, say } from "./parts.js";
 
-const WORDS = { retry: ["Retry", "made ready again"], cancel: ["Cancel", "cancelled"] };
+const WORDS = { retry: ["Retry", "made ready again"], cancel: ["Cancel", "cancelled"], purge: ["Delete", "deleted"] };
+const TEXTS = {
+  retry: "They run again with all their attempts. It can be undone for those that have not started.",
+  cancel: "Jobs that run are told to stop.",
+  purge: "They go for good, with their results, errors and logs. What a job that has not completed depends on stays.",
+};
+/** A part of a workflow or of a spawn tree never goes alone. */
+export const WHOLE = { name: "whole", label: "Also the rest of their workflows and spawn trees", kind: "check", refused: /goes together/ };
 
 /**
  * Count the jobs, ask, and act on all of them.
@@ -14,11 +21,11 @@ export async function actOnAll(action, wanted, reload) {
   const found = await perform(() => send("POST", "/api/operations", { action, ...wanted, dry_run: true }), null);
   if (!found) return;
   const [verb, does] = WORDS[action];
-  if (!found.total) return void say(`No job fits: there is nothing to ${action}.`);
+  if (!found.total) return void say(`No job fits: there is nothing to ${WORDS[action][0].toLowerCase()}.`);
   const jobs = counted(found.total, "job") + (found.is_whole ? "" : " or more");
-  const text = action === "retry" ? "They run again with all their attempts. It can be undone for those that have not started." : "Jobs that run are told to stop.";
-  if (!(await ask({ title: `${verb} ${jobs}?`, text, action: `${verb} ${jobs}`, harm: action === "cancel" }))) return;
-  const begun = await perform(() => send("POST", "/api/operations", { action, ...wanted, before: found.before }), null);
+  const given = await ask({ title: `${verb} ${jobs}?`, text: TEXTS[action], action: `${verb} ${jobs}`, harm: action !== "retry", fields: action === "purge" ? [WHOLE] : [] });
+  if (!given) return;
+  const begun = await perform(() => send("POST", "/api/operations", { action, ...wanted, ...(given.whole && { whole: true }), before: found.before }), null);
   if (begun) await followed(begun, does, reload);
 }
 

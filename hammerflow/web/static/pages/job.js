@@ -1,12 +1,13 @@
 // One job: why it does not run, its life, its call, its attempts.
 import { send, stringify, useRead } from "../lib/api.js";
+import { WHOLE } from "../lib/bulk.js";
 import { clockOf, count, counted, duration, secondsSince, shortId } from "../lib/format.js";
 import { Gantt } from "../lib/gantt.js";
 import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { useLive } from "../lib/live.js";
 import { partsOf, useLog } from "../lib/logs.js";
 import { ask, At, Bar, Card, Copy, perform, Says, State, Trouble } from "../lib/parts.js";
-import { link } from "../lib/route.js";
+import { go, link } from "../lib/route.js";
 
 const ENDED = ["completed", "failed", "cancelled", "skipped"];
 
@@ -206,6 +207,14 @@ async function move(job, reload) {
   if (moved) reload();
 }
 
+async function remove(job) {
+  const isPart = job.workflow_id || job.parent_id || job.spawn;
+  const gone = await ask({ title: `Delete this job of ${job.task}?`, text: "It goes for good, with its result, errors and logs.", action: "Delete the job", harm: true, fields: isPart ? [{ ...WHOLE, label: "Also the rest of its workflow or spawn tree: a part of it never goes alone" }] : [],
+  change: (given) => send("DELETE", `/api/jobs/${job.id}${given.whole ? "?whole=true" : ""}`),
+  said: (answer) => `${counted(answer.deleted, "job")} deleted.` });
+  if (gone) go(link("/jobs"));
+}
+
 export default function Job({ parts: [id], may, session }) {
   const { data: job, problem, reload } = useRead(`/api/jobs/${id}`, {}, 2);
   const { data: family } = useRead(job?.spawn ? `/api/jobs/${id}/children` : null, { limit: 1 }, 5);
@@ -224,7 +233,8 @@ export default function Job({ parts: [id], may, session }) {
 ${may("operate") && ENDED.includes(job.state) && session.can_enqueue && !job.values_hidden ? html`<button class="btn" onClick=${() => editAndRetry(job, reload)}>Edit and retry</button>` : ""}
 ${may("operate") && canRetry ? html`<button class="btn main" onClick=${() => perform(() => send("POST", `/api/jobs/${id}/retry`), "The job will run again.").then(reload)}>Retry</button>` : ""}
 ${may("operate") && canCancel && !isRunning ? html`<button class="btn" onClick=${() => move(job, reload)}>Move</button>` : ""}
-${may("operate") && canCancel ? html`<button class="btn harm" onClick=${cancel}>${isRunning ? "Kill" : "Cancel"}</button>` : ""}</div>
+${may("operate") && canCancel ? html`<button class="btn harm" onClick=${cancel}>${isRunning ? "Kill" : "Cancel"}</button>` : ""}
+${may("admin") && ENDED.includes(job.state) ? html`<button class="btn harm" onClick=${() => remove(job)}>Delete</button>` : ""}</div>
 <${Trouble} problem=${problem} /><${Why} job=${job} />
 <div class="grid"><${Card} title="Life" note=${job.attempt ? `attempt ${job.attempt}${job.options.max_attempts ? ` of ${job.options.max_attempts}` : ""}` : "no attempt yet"}><${Life} job=${job} /><${Attempts} job=${job} />${job.progress !== null ? html`<p><${Bar} tall parts=${[["running", job.progress]]} whole=${1} label="progress" /><span class="dim">${Math.round(job.progress * 100)} % ${job.progress_note ?? ""}</span></p>` : ""}<//>
 <${Card} size="s6" title="Call" note=${job.call ? html`<${Copy} text=${`${job.task}${job.call}`}>copy as Python<//>` : ""}>${job.values_hidden ? html`<p class="dim">You may not see arguments and results.</p>` : html`<${Value} text=${laidOut(job.task, job.call ?? "()")} />`}
