@@ -394,6 +394,39 @@ def test_an_endpoint_is_tested_and_enabled(stage: Stage) -> None:
         expect(page.get_by_role("button", name="Enable")).to_have_count(0)
 
 
+def test_what_code_declares_says_so_and_offers_no_form(stage: Stage, page: Page) -> None:
+    store, every = stage.app.store, EventFilter.of(kinds=["*"])
+    store.sinks.put("audit", "log", {}, every, app="shop")
+    store.sinks.put("own", "webhook", {"url": "https://hooks.example/x"}, every, app="shop")
+    store.alerts.put("target", "desk", "slack", {"url": "https://hooks.example/y"}, app="shop")
+    store.alerts.put("rule", "behind", "queue_age", {"threshold": 9.0}, app="shop")
+    try:
+        for path, name, call in (
+            ("/sinks", "audit", 'app.sink("audit", ...)'),
+            ("/webhooks", "own", 'app.webhook("own", ...)'),
+        ):
+            page.goto(path)
+            row = page.get_by_role("row").filter(has_text=name)
+            expect(row).to_contain_text("code of shop")
+            row.get_by_role("button", name=name).click()
+            expect(page.get_by_text(f"to change it, change {call} there")).to_be_visible()
+            expect(page.get_by_role("button", name="Edit")).to_have_count(0)
+            page.get_by_role("button", name="Remove").click()
+            expect(page.get_by_role("dialog")).to_contain_text("comes back when a worker starts")
+            page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        page.goto("/alerts")
+        for row in (page.get_by_role("row").filter(has_text=name) for name in ("desk", "behind")):
+            expect(row).to_contain_text("code of shop")
+            expect(row.get_by_role("button", name="Edit")).to_have_count(0)
+        settled(page)
+        assert grave_faults(page) == []
+    finally:
+        store.sinks.remove("audit")
+        store.sinks.remove("own")
+        store.alerts.remove("target", "desk")
+        store.alerts.remove("rule", "behind")
+
+
 def test_an_endpoint_is_added_changed_and_removed(stage: Stage, page: Page) -> None:
     page.goto("/webhooks")
     page.get_by_role("button", name="Add a webhook").click()
@@ -419,10 +452,33 @@ def test_an_endpoint_is_added_changed_and_removed(stage: Stage, page: Page) -> N
     page.get_by_role("button", name="Edit").click()
     expect(form.get_by_label("Kinds of events")).to_have_value(re.compile("job.failed"))
     form.get_by_label("Only these queues").fill("mail, merchant-*")
-    form.get_by_role("button", name="Change").click()
+    form.get_by_text("More options").click()
+    form.get_by_label("Only this priority or above").select_option("high")
+    form.get_by_label("Only attempts of at least").fill("-1")
+    headers = form.get_by_label("Only jobs with these headers")
+    headers.fill("tenant=acme\nplan")
+    form.get_by_label("Only with this metadata").fill("team=a=b")
+    change = form.get_by_role("button", name="Change")
+    change.click()
+    expect(headers).to_have_accessible_description(re.compile('must be NAME=VALUE, not "plan"'))
+    headers.fill("tenant=acme\nplan=gold")
+    change.click()
+    expect(form.get_by_label("Only attempts of at least")).to_be_focused()
+    form.get_by_label("Only attempts of at least").fill("1.5")
+    assert grave_faults(page) == []
+    change.click()
     expect(page.get_by_text("billing is changed.")).to_be_visible()
     hook = stage.app.store.sinks.get("billing")
     assert hook.filters.queues == ("mail", "merchant-*") and len(hook.filters.kinds) > 1
+    told = {**hook.filters.to_plain(), "kinds": [], "queues": []}
+    assert told == {
+        "kinds": [], "queues": [], "min_priority": 3, "min_duration": 1.5,
+        "headers": {"tenant": "acme", "plan": "gold"}, "metadata": {"team": "a=b"},
+    }  # fmt: skip
+    expect(page.get_by_text("priority high or above").first).to_be_visible()
+    page.get_by_role("button", name="Edit").click()  # what is set is shown
+    expect(headers).to_have_value("plan=gold\ntenant=acme")
+    form.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Remove").click()
     form.get_by_role("button", name="Remove").click()
     expect(page.get_by_text("billing is removed.")).to_be_visible()

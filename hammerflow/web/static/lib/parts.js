@@ -155,3 +155,12 @@ export function Question() {
   };
   return html`<${Dialog} key=${now.title} now=${now} end=${end} />`;
 }
+
+/** Who owns what the code of an app declares, and what to do in place of editing it here. */
+export const InCode = ({ app, call }) => html`<p class="dim">The code of ${app} declares it: to change it, change <code>${call}</code> there and restart the workers. If it is removed here, it comes back when a worker starts.</p>`;
+
+/** A mark of that in a list. */
+export const CodeMark = ({ app }) => (app ? html` <span class="faint">code of ${app}</span>` : "");
+
+/** What is said before it is removed. */
+export const comesBack = (one) => (one.app ? ` The code of ${one.app} declares it, so it comes back when a worker starts.` : "");

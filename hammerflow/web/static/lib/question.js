@@ -137,6 +137,6 @@ export function Dialog({ now, end: told }) {
     }
   };
   const shown = (some) => html`<div class="fields">${some.map((field) => html`<${Field} key=${field.name} field=${field} values=${values} wrong=${wrong?.field === field.name ? wrong : null} />`)}</div>`;
-  const isAsked = more.some((field) => (field.value && field.kind !== "select") || wrong?.field === field.name);
+  const isAsked = more.some((field) => (field.kind === "select" ? field.isSet : field.value) || wrong?.field === field.name);
   return html`<dialog ref=${box} class=${fields.length > 4 ? "wide" : ""} aria-labelledby="question" onCancel=${(event) => { event.preventDefault(); end(null); }}><form novalidate onSubmit=${submit} onInput=${(event) => setValues(Object.fromEntries(new FormData(event.currentTarget)))}><h2 id="question">${now.title}</h2>${now.text ? html`<div class="dim">${now.text}</div>` : ""}${shown(plain)}${more.length ? html`<details open=${isAsked}><summary>More options</summary>${shown(more)}</details>` : ""}${wrong && !wrong.field ? html`<${Trouble} problem=${{ message: wrong.says }} />` : ""}<div class="end"><button type="button" class="btn" onClick=${() => end(null)}>${now.leave ?? "Cancel"}</button><button class="btn ${now.harm ? "harm" : "main"}" disabled=${isBusy}>${now.action}</button></div></form></dialog>`;
 }
