@@ -70,7 +70,7 @@ def try_target(store: Store, name: str, settings: Any) -> dict[str, Any]:
         bounds = None if target.app else settings.bounds
         send(name, target.kind, check_target(target.kind, target.config), delivery, bounds)
     except TargetError as error:
-        raise HammerflowError(f"target {name} has not taken it: {error}") from error
+        raise HammerflowError(f"target {name} did not accept the test message: {error}") from error
     return {**target_json(target, 0), "seconds": round(time.monotonic() - began, 3)}
 
 

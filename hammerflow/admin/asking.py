@@ -35,7 +35,7 @@ def ask_worker(
         while (answer := workers.take_answer(worker_id, request)) is None:
             if time.monotonic() >= ends_at:
                 raise HammerflowError(
-                    f"the worker has not answered within {timeout:g} s: see hammerflow worker "
+                    f"the worker did not answer within {timeout:g} s: see hammerflow worker "
                     "list for the age of its heartbeat"
                 )
             time.sleep(_POLL)

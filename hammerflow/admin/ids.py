@@ -90,7 +90,7 @@ def find_worker(store: Store, text: str) -> dict[str, Any]:
     if not found:
         raise HammerflowError(f"there is no worker {safe_repr(text)}: see hammerflow worker list")
     ids = ", ".join(str(each["id"]) for each in found[:_CANDIDATES])
-    raise HammerflowError(f"more than one worker is meant by {safe_repr(text)}: {ids}")
+    raise HammerflowError(f"{safe_repr(text)} matches several workers: {ids}")
 
 
 def only_worker(store: Store) -> dict[str, Any]:

@@ -64,10 +64,10 @@ def try_sink(store: Store, name: str, settings: Any, declared: AbstractSet[str])
             sink.open()
             report = sink.send([message])
     except Exception as error:  # a border: whatever a driver raises
-        raise HammerflowError(f"sink {name} has not taken it: {error}") from error
+        raise HammerflowError(f"sink {name} did not accept the test event: {error}") from error
     if event.position not in report.delivered:
         reason = report.refused.get(event.position) or report.error
-        raise HammerflowError(f"sink {name} has refused it: {reason}")
+        raise HammerflowError(f"sink {name} refused the test event: {reason}")
     config, took = shown_config(row.kind, row.config), round(time.monotonic() - began, 3)
     return {"name": name, "kind": row.kind, "config": config, "seconds": took}
 

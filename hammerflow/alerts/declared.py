@@ -62,8 +62,7 @@ class DeclaredAlerts:
         key = definition.part, definition.name
         if key in self._known:
             raise ConfigError(
-                f"there are two alert {definition.part}s of the name {definition.name!r}: give one "
-                "another name"
+                f"two alert {definition.part}s are named {definition.name!r}: rename one"
             )
         self._known[key] = definition
 

@@ -219,7 +219,7 @@ def check_rule(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     if kind not in KINDS:
         raise ConfigError(
-            f"there is no kind of alert rule {safe_repr(kind)}: it is {', '.join(KINDS)}"
+            f"unknown kind of alert rule {safe_repr(kind)}: use one of {', '.join(KINDS)}"
         )
     found = checked(RULE_OPTIONS, given, f"the alert rule of kind {kind}", unknown=ConfigError)
     rule = AlertRule.of(kind, kind, found)

@@ -212,7 +212,7 @@ def check_target(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     if kind not in TARGETS:
         raise ConfigError(
-            f"there is no kind of alert target {safe_repr(kind)}: it is {', '.join(TARGETS)}"
+            f"unknown kind of alert target {safe_repr(kind)}: use one of {', '.join(TARGETS)}"
         )
     found, owner = TARGETS[kind], f"the alert target of kind {kind}"
     refuse_hidden(owner, given)

@@ -232,7 +232,7 @@ def test(session: Session, name: str) -> None:
     with session.store() as store:
         message, made = try_webhook(store, name, session.settings)
     if not made.is_delivered:
-        raise HammerflowError(f"webhook {name} has not taken it: {made.error}")
+        raise HammerflowError(f"webhook {name} did not accept the test event: {made.error}")
     found = {"name": name, "message": message, **made._asdict()}
     session.tell(found, f"webhook {name} has answered HTTP {made.status} within {made.ms} ms")
 

@@ -62,7 +62,7 @@ class AlertSender:
                 pause = None
             alerts.note_failed(message, str(error) or type(error).__name__, pause)
             log.warning(
-                "alert target %s has not taken a message, %s: %s", target.name,
+                "alert target %s did not accept a message, %s: %s", target.name,
                 "which is given up" if pause is None else f"sent again in {pause:g} s", error,
             )  # fmt: skip
             return False

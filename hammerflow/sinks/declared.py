@@ -38,7 +38,7 @@ class DeclaredSinks:
         name = NAME_CHECK(name, "the name of a sink")
         kind = NAME_CHECK(kind, "the kind of a sink")
         if name in self._known:
-            raise ConfigError(f"there are two sinks of the name {name!r}: give one another name")
+            raise ConfigError(f"two sinks are named {name!r}: rename one")
         plain = {
             "kind": kind, "config": check_config(kind, options),
             "filters": EventFilter.of(**parts).to_plain(),

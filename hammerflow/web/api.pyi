@@ -1466,7 +1466,7 @@ class Api(Client):
         dry_run: bool = ...,
         key: str | None = ...,
     ) -> OperationShown:
-        """Run again, cancel or remove all jobs of a filter."""
+        """Retry, cancel or remove all jobs that match a filter."""
     def list_operations(
         self,
         *,
@@ -1488,14 +1488,14 @@ class Api(Client):
         operation_id: str,
         key: str | None = ...,
     ) -> OperationShown:
-        """Let an operation end; what it has done stays done."""
+        """Stop an operation; jobs that it has changed already stay changed."""
     def undo_operation_by_id(
         self,
         *,
         operation_id: str,
         key: str | None = ...,
     ) -> Undone:
-        """Put the jobs of a retry back that have not started since; the others go on."""
+        """Undo a retry for the jobs that have not started since; the others go on."""
     def show_series(
         self,
         *,
@@ -1547,7 +1547,7 @@ class Api(Client):
         queue: str = ...,
         key: str | None = ...,
     ) -> HealthList:
-        """Say of each queue or of one whether its jobs are run, and what to do otherwise."""
+        """Show for each queue, or for one, whether its jobs run, and what to do if not."""
     def show_queue(
         self,
         *,
@@ -1648,7 +1648,7 @@ class Api(Client):
         target: str,
         key: str | None = ...,
     ) -> LimitHeld:
-        """Drop a limit that was set: what the task declares in the code holds again."""
+        """Remove a limit that was set; the one that the code declares applies again."""
     def list_workers(
         self,
         *,
@@ -1930,7 +1930,7 @@ class Api(Client):
         reset: bool = ...,
         key: str | None = ...,
     ) -> ScheduleShown:
-        """Change a schedule from now on; it holds over what the code says."""
+        """Change a schedule from now on; the change overrides the code."""
     def delete_schedule(
         self,
         *,
@@ -1946,7 +1946,7 @@ class Api(Client):
         after: str = ...,
         key: str | None = ...,
     ) -> NextRuns:
-        """Say when a schedule is due next."""
+        """Show when a schedule is due next."""
     def pause_schedule(
         self,
         *,
@@ -1954,21 +1954,21 @@ class Api(Client):
         reason: str = ...,
         key: str | None = ...,
     ) -> ScheduleShown:
-        """Let ticks pass without a job until the schedule is resumed; they are recorded."""
+        """Pause a schedule: until it is resumed, its ticks are recorded but enqueue nothing."""
     def resume_schedule(
         self,
         *,
         schedule: str,
         key: str | None = ...,
     ) -> ScheduleShown:
-        """Go on with the first tick after now; what passed in the pause does not run."""
+        """Resume a schedule with its next tick; ticks during the pause do not run."""
     def run_schedule(
         self,
         *,
         schedule: str,
         key: str | None = ...,
     ) -> ScheduleRun:
-        """Enqueue one run at once, which is none of the schedule's ticks."""
+        """Enqueue one extra run now, apart from the schedule's ticks."""
     def list_events(
         self,
         *,
@@ -2019,7 +2019,7 @@ class Api(Client):
         reason: str = ...,
         key: str | None = ...,
     ) -> SinkShown:
-        """Deliver nothing to a sink until it is resumed; the log keeps its events for a time."""
+        """Pause a sink until it is resumed; the log keeps its events for a limited time."""
     def resume_sink(
         self,
         *,

@@ -262,7 +262,7 @@ def test_a_target_that_no_code_declares_is_kept_in_bounds(
 @pytest.mark.parametrize(
     ("kind", "given", "words"),
     [
-        ("pager", {}, "there is no kind of alert target 'pager': it is webhook, slack"),
+        ("pager", {}, "unknown kind of alert target 'pager': use one of webhook, slack"),
         ("slack", {}, "needs url"),
         ("slack", {"url": "ftp://x"}, "url must begin with http"),
         ("slack", {"uri": "http://x"}, "has no option 'uri': did you mean url"),

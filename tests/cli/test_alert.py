@@ -49,7 +49,7 @@ def test_a_rule_is_listed_changed_added_and_reset(shop: Hammerflow, run: Run) ->
     assert "has its shipped values" in said(run, "alert", "reset", "queue_depth")
     assert "is removed" in said(run, "alert", "reset", "mail")
     for words, message in (
-        (("set", "nosuch"), "there is no kind of alert rule 'nosuch'"),
+        (("set", "nosuch"), "unknown kind of alert rule 'nosuch'"),
         (("set", "queue_depth", "treshold=3"), "did you mean threshold"),
         (("set", "queue_depth", "threshold=5", "critical=1"), "must not be below the threshold"),
         (("reset", "nosuch"), "there is no alert rule 'nosuch'"),
@@ -101,7 +101,7 @@ def test_a_target_from_add_to_remove(
     hook.status = 500
     failed = run("alert", "test", "ops")
     assert failed.code == 1
-    assert "has not taken it: HTTP 500" in failed.err
+    assert "did not accept the test message: HTTP 500" in failed.err
 
     said(run, "alert", "set", "unsafe_settings", "enabled=no")
     said(run, "alert", "set", "deep", "--kind", "queue_depth", "threshold=1", "hold=0")

@@ -85,7 +85,7 @@ def test_a_worker_that_is_not_there_is_named(run: Run, embedded_shop: Hammerflow
     )
 
     assert "there is no worker '9': see hammerflow worker list" in run("worker", "show", "9").err
-    assert "more than one worker is meant by '7': 7, 78" in run("worker", "stop", "7", "--yes").err
+    assert "'7' matches several workers: 7, 78" in run("worker", "stop", "7", "--yes").err
 
 
 def test_a_pool_is_resized_by_a_request(run: Run, embedded_shop: Hammerflow) -> None:
@@ -97,7 +97,7 @@ def test_a_pool_is_resized_by_a_request(run: Run, embedded_shop: Hammerflow) -> 
         run("worker", "pool", *args.split()).err for args in ("grow 0", "set 4:2", "set 7 8 9")
     ]
 
-    assert silent.code == 1 and "the worker has not answered within 0.1 s" in silent.err
+    assert silent.code == 1 and "the worker did not answer within 0.1 s" in silent.err
     assert workers.requests(WORKER) == []
     assert "there are 2 workers: name one of hammerflow worker list" in ambiguous.err
     assert "N must be a whole number from 1 to 1023" in wrong[0]
@@ -138,7 +138,7 @@ def test_only_a_running_job_has_a_stack(run: Run, embedded_shop: Hammerflow) -> 
     assert "is ready: only a running job has a stack" in run("worker", "stack", job.id).err
     assert len(claim(embedded_shop)) == 1
     ended = run("worker", "stack", job.id, "--timeout", "0.1")
-    assert ended.code == 1 and "has not answered within 0.1 s" in ended.err
+    assert ended.code == 1 and "did not answer within 0.1 s" in ended.err
     assert embedded_shop.store.workers.requests(WORKER) == []
 
 

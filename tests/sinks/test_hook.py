@@ -151,7 +151,7 @@ def test_wrong_hooks_are_refused_in_a_sentence(app: Hammerflow) -> None:
     with pytest.raises(ConfigError, match="is a task already"):
         app.on("job.failed", max_attempts=3)(many)
     assert app.on("job.failed")(many) is many
-    with pytest.raises(ConfigError, match="two sinks of the name"):
+    with pytest.raises(ConfigError, match="two sinks are named"):
         app.on("job.completed")(many)
     assert app.on("job.completed", sink="other")(many) is many
 

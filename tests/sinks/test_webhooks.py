@@ -535,5 +535,5 @@ def test_wrong_webhooks_are_refused_in_a_sentence(app: Hammerflow) -> None:
         app.webhook("ops", "https://ops.example/", secret="hunter2")
     assert "hunter2" not in str(caught.value)
     app.webhook("ops", "https://ops.example/", secret="${OPS_SECRET}", kinds=["job.failed"])
-    with pytest.raises(ConfigError, match="two sinks of the name"):
+    with pytest.raises(ConfigError, match="two sinks are named"):
         app.webhook("ops", "https://ops.example/")

@@ -123,7 +123,7 @@ def test_a_sink_is_added_paused_rewound_and_removed(admin: httpx.Client, busy: H
     admin.put("/api/sinks/shut", json={"kind": "http", "config": {"url": _SHUT}})
     tested = admin.post("/api/sinks/shut/test")
     assert tested.status_code == 409
-    assert "sink shut has not taken it" in tested.json()["detail"]
+    assert "sink shut did not accept the test event" in tested.json()["detail"]
     for unsafe in ({"kind": "webhook"}, {"kind": "os:system"}, {"kind": "http", "config": {}}):
         assert admin.put("/api/sinks/other", json=unsafe).status_code == 422
     stolen = "${HAMMERFLOW_DATABASE_URL}"
@@ -160,7 +160,10 @@ def test_alert_rules_are_set_muted_and_reset(admin: httpx.Client, busy: Hammerfl
     told = admin.put("/api/alert-targets/ops", json=target)
     assert "secret" not in told.text
     admin.put("/api/alert-targets/ops", json={"kind": "webhook", "config": {"url": _SHUT}})
-    assert "has not taken it" in admin.post("/api/alert-targets/ops/test").json()["detail"]
+    assert (
+        "did not accept the test message"
+        in admin.post("/api/alert-targets/ops/test").json()["detail"]
+    )
     admin.delete("/api/alert-targets/ops").raise_for_status()
 
 

@@ -66,9 +66,9 @@ def test_what_the_code_says_is_followed_and_what_a_person_says_stays(
 def test_wrong_alerts_are_refused_in_a_sentence() -> None:
     app = Hammerflow("shop")
     app.alert_rule("queue_age", threshold=60)
-    with pytest.raises(ConfigError, match="two alert rules of the name 'queue_age'"):
+    with pytest.raises(ConfigError, match="two alert rules are named 'queue_age'"):
         app.alert_rule("queue_age")
-    with pytest.raises(ConfigError, match="no kind of alert rule 'mail'"):
+    with pytest.raises(ConfigError, match="unknown kind of alert rule 'mail'"):
         app.alert_rule("mail")
     with pytest.raises(ConfigError, match="threshold"):
         app.alert_rule("queue_depth", threshold="many")

@@ -103,7 +103,7 @@ def set_limit(call: ApiCall[Nothing, LimitBody]) -> LimitHeld:
 
 
 def remove_limit(call: ApiCall[Nothing, None]) -> LimitHeld:
-    """Drop a limit that was set: what the task declares in the code holds again."""
+    """Remove a limit that was set; the one that the code declares applies again."""
     kind, name = _target(call)
     return _held(call, kind, name, call.backend.store.limits.remove(kind, name))
 

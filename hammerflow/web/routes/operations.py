@@ -108,7 +108,7 @@ class OperationShown(msgspec.Struct, kw_only=True):
 
 
 def start_operation(call: ApiCall[Nothing, NewOperation]) -> OperationShown:
-    """Run again, cancel or remove all jobs of a filter.
+    """Retry, cancel or remove all jobs that match a filter.
 
     A dry run counts them. Otherwise the operation goes on after the answer: see its progress at GET
     /api/operations/{operation_id}. A purge needs the role admin.
@@ -226,7 +226,7 @@ def show_operation(call: ApiCall[Nothing, None]) -> OperationShown:
 
 
 def stop_operation(call: ApiCall[Nothing, None]) -> OperationShown:
-    """Let an operation end; what it has done stays done."""
+    """Stop an operation; jobs that it has changed already stay changed."""
     id_ = find_bulk_operation(call.backend.store, call.path["operation_id"])
     if not call.backend.store.operations.stop(id_):
         raise HammerflowError(f"operation {uuid.UUID(bytes=id_)} has ended already")
@@ -241,7 +241,7 @@ class Undone(msgspec.Struct):
 
 
 def undo_operation_by_id(call: ApiCall[Nothing, None]) -> Undone:
-    """Put the jobs of a retry back that have not started since; the others go on."""
+    """Undo a retry for the jobs that have not started since; the others go on."""
     backend = call.backend
     id_ = find_bulk_operation(backend.store, call.path["operation_id"])
     found = _get(call, id_)

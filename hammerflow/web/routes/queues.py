@@ -62,7 +62,7 @@ class QueueList(msgspec.Struct):
 
 
 class QueueHealthShown(msgspec.Struct):
-    """Whether a queue's jobs are run; status is ok, warn or fail."""
+    """Whether a queue's jobs run; status is ok, warn or fail."""
 
     queue: str
     status: str
@@ -126,7 +126,7 @@ def show_queue(call: ApiCall[Nothing, None]) -> QueueRow:
 
 
 def list_queue_health(call: ApiCall[HealthQuery, None]) -> HealthList:
-    """Say of each queue or of one whether its jobs are run, and what to do otherwise."""
+    """Show for each queue, or for one, whether its jobs run, and what to do if not."""
     if (name := call.query.queue) is None:
         return call.recent.get("queue-health", _AGE, lambda: _health(call, _figures(call)))
     backend = call.backend

@@ -78,8 +78,8 @@ class ScheduleShownRow(msgspec.Struct, kw_only=True):
 
     Attributes:
         description: when it is due, in words.
-        code: what the code of an app says; edit: what an operator has laid over it.
-        missed: ticks at which no worker lived.
+        code: the definition in the code of an app; edit: what an operator has changed of it.
+        missed: ticks at which no worker was alive.
     """
 
     name: str
@@ -237,7 +237,7 @@ def create_schedule(call: ApiCall[Nothing, NewSchedule]) -> ScheduleShown:
 
 
 def update_schedule(call: ApiCall[Nothing, ScheduleEdit]) -> ScheduleShown:
-    """Change a schedule from now on; it holds over what the code says."""
+    """Change a schedule from now on; the change overrides the code."""
     body, backend, row = call.body, call.backend, _row(call)
     options, place, when = _options(body), given(body, "queue", "priority"), _when(body)
     is_call = bool(given(body, "args", "kwargs", "workflow"))
@@ -325,13 +325,13 @@ class PauseReason(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def pause_schedule(call: ApiCall[Nothing, PauseReason]) -> ScheduleShown:
-    """Let ticks pass without a job until the schedule is resumed; they are recorded."""
+    """Pause a schedule: until it is resumed, its ticks are recorded but enqueue nothing."""
     store, name = call.backend.store, _row(call).name
     return _shown(call, store.schedules.pause(name, by=call.who.name, reason=call.body.reason))
 
 
 def resume_schedule(call: ApiCall[Nothing, None]) -> ScheduleShown:
-    """Go on with the first tick after now; what passed in the pause does not run."""
+    """Resume a schedule with its next tick; ticks during the pause do not run."""
     row = call.backend.store.schedules.resume(_row(call).name)
     call.backend.notifier.ring_control()
     return _shown(call, row)
@@ -355,7 +355,7 @@ class ScheduleRun(msgspec.Struct):
 
 
 def run_schedule(call: ApiCall[Nothing, None]) -> ScheduleRun:
-    """Enqueue one run at once, which is none of the schedule's ticks."""
+    """Enqueue one extra run now, apart from the schedule's ticks."""
     backend, row = call.backend, _row(call)
     run, queues = backend.store.schedules.run_now(row.name)
     backend.notifier.ring(queues)
@@ -393,7 +393,7 @@ class NextRuns(msgspec.Struct):
 
 
 def show_next_runs(call: ApiCall[NextQuery, None]) -> NextRuns:
-    """Say when a schedule is due next."""
+    """Show when a schedule is due next."""
     row = _row(call)
     zone = row.definition.zone
     begin = _begin(call.query.after, zone)

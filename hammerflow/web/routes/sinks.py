@@ -31,9 +31,9 @@ class SinkRowShown(msgspec.Struct, kw_only=True):
 
     Attributes:
         config: its options without secrets.
-        behind: events that it has not got.
+        behind: events that it has not received yet.
         parked: events that it has refused.
-        gap: positions of the first and last event that it never got.
+        gap: positions of the first and last event that it will never receive.
         is_held: whether a relay delivers to it now.
     """
 
@@ -149,7 +149,7 @@ class SinkBody(msgspec.Struct, forbid_unknown_fields=True):
     Attributes:
         kind: none, log, http, redis, nats, kafka, kinesis or pubsub.
         config: its options; a value may name a variable of the relay, such as ${TOKEN}.
-        position: where a new one begins; by default behind the last event.
+        position: where a new one begins; by default after the last event.
     """
 
     kind: Name
@@ -192,7 +192,7 @@ class SinkPause(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def pause_sink(call: ApiCall[Nothing, SinkPause]) -> SinkShown:
-    """Deliver nothing to a sink until it is resumed; the log keeps its events for a time."""
+    """Pause a sink until it is resumed; the log keeps its events for a limited time."""
     name = _name(call)
     call.backend.store.sinks.pause(name, by=call.who.name, reason=call.body.reason)
     return _shown(call, name)

@@ -104,7 +104,7 @@ class WebhookBody(msgspec.Struct, forbid_unknown_fields=True):
         signature: of a new one, whose receiver has the secret, or a public key.
         disable_failures: failures in a row that disable it, 20 by default, ...
         disable_after: ... after this number of seconds without a success, five days by default.
-        position: where a new one begins; by default behind the last event.
+        position: where a new one begins; by default after the last event.
     """
 
     url: Annotated[str, Meta(min_length=1, max_length=2000)]

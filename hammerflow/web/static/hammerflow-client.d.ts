@@ -362,15 +362,15 @@ export class HammerflowClient {
   editJob(params: { job_id: string } & JobEdit, options?: RequestOptions): Promise<JobEdited>;
   /** Show what the attempts of a job have logged and printed, if its task keeps it. */
   showLogs(params: { job_id: string; attempt?: number }, options?: RequestOptions): Promise<JobLogsShown>;
-  /** Run again, cancel or remove all jobs of a filter. */
+  /** Retry, cancel or remove all jobs that match a filter. */
   startOperation(params: NewOperation, options?: RequestOptions): Promise<OperationShown>;
   /** List operations, newest first; they are kept for a year. */
   listOperations(params?: { before?: string; limit?: number }, options?: RequestOptions): Promise<ListPage_OperationShown>;
   /** Show how far an operation is. */
   showOperation(params: { operation_id: string }, options?: RequestOptions): Promise<OperationShown>;
-  /** Let an operation end; what it has done stays done. */
+  /** Stop an operation; jobs that it has changed already stay changed. */
   stopOperation(params: { operation_id: string }, options?: RequestOptions): Promise<OperationShown>;
-  /** Put the jobs of a retry back that have not started since; the others go on. */
+  /** Undo a retry for the jobs that have not started since; the others go on. */
   undoOperationById(params: { operation_id: string }, options?: RequestOptions): Promise<Undone>;
   /** Show figures over time: by minute below a day, by hour up to 24 days, then by day. */
   showSeries(params?: { hours?: number; task?: string; queue?: string }, options?: RequestOptions): Promise<StatsSeries>;
@@ -382,7 +382,7 @@ export class HammerflowClient {
   listFailures(params?: { task?: string; error?: string; since?: string }, options?: RequestOptions): Promise<FailureList>;
   /** List the queues with their depths and rates. */
   listQueues(params?: { sort?: "name" | "oldest"; limit?: number }, options?: RequestOptions): Promise<QueueList>;
-  /** Say of each queue or of one whether its jobs are run, and what to do otherwise. */
+  /** Show for each queue, or for one, whether its jobs run, and what to do if not. */
   listQueueHealth(params?: { queue?: string }, options?: RequestOptions): Promise<HealthList>;
   /** Show one queue. */
   showQueue(params: { queue: string }, options?: RequestOptions): Promise<QueueRow>;
@@ -410,7 +410,7 @@ export class HammerflowClient {
   listLimits(params?: { task?: string; queue?: string }, options?: RequestOptions): Promise<LimitList>;
   /** Limit a task (each of its keys, if it has a limit_key), a queue or a batch. */
   setLimit(params: { target: string } & LimitBody, options?: RequestOptions): Promise<LimitHeld>;
-  /** Drop a limit that was set: what the task declares in the code holds again. */
+  /** Remove a limit that was set; the one that the code declares applies again. */
   removeLimit(params: { target: string }, options?: RequestOptions): Promise<LimitHeld>;
   /** List the workers and their children. */
   listWorkers(params?: {}, options?: RequestOptions): Promise<WorkerList>;
@@ -470,17 +470,17 @@ export class HammerflowClient {
   explainCron(params: { count?: number; after?: string; cron: string; tz?: string }, options?: RequestOptions): Promise<NextRuns>;
   /** Show one schedule and its last ticks. */
   showSchedule(params: { schedule: string; ticks?: number }, options?: RequestOptions): Promise<ScheduleShown>;
-  /** Change a schedule from now on; it holds over what the code says. */
+  /** Change a schedule from now on; the change overrides the code. */
   updateSchedule(params: { schedule: string } & ScheduleEdit, options?: RequestOptions): Promise<ScheduleShown>;
   /** Delete a schedule that no code declares, with the record of its ticks; its jobs stay. */
   deleteSchedule(params: { schedule: string }, options?: RequestOptions): Promise<Done>;
-  /** Say when a schedule is due next. */
+  /** Show when a schedule is due next. */
   showNextRuns(params: { schedule: string; count?: number; after?: string }, options?: RequestOptions): Promise<NextRuns>;
-  /** Let ticks pass without a job until the schedule is resumed; they are recorded. */
+  /** Pause a schedule: until it is resumed, its ticks are recorded but enqueue nothing. */
   pauseSchedule(params: { schedule: string } & PauseReason, options?: RequestOptions): Promise<ScheduleShown>;
-  /** Go on with the first tick after now; what passed in the pause does not run. */
+  /** Resume a schedule with its next tick; ticks during the pause do not run. */
   resumeSchedule(params: { schedule: string }, options?: RequestOptions): Promise<ScheduleShown>;
-  /** Enqueue one run at once, which is none of the schedule's ticks. */
+  /** Enqueue one extra run now, apart from the schedule's ticks. */
   runSchedule(params: { schedule: string }, options?: RequestOptions): Promise<ScheduleRun>;
   /** List events of the log: the newest ones, or those behind a position. */
   listEvents(params?: { after?: number; kinds?: string; queue?: string; task?: string; limit?: number }, options?: RequestOptions): Promise<EventPageShown>;
@@ -492,7 +492,7 @@ export class HammerflowClient {
   putSink(params: { sink: string } & SinkBody, options?: RequestOptions): Promise<SinkShown>;
   /** Remove a sink; events that it has not received are not delivered. */
   removeSink(params: { sink: string }, options?: RequestOptions): Promise<Done>;
-  /** Deliver nothing to a sink until it is resumed; the log keeps its events for a time. */
+  /** Pause a sink until it is resumed; the log keeps its events for a limited time. */
   pauseSink(params: { sink: string } & SinkPause, options?: RequestOptions): Promise<SinkShown>;
   /** Resume a sink where it was paused or has stopped. */
   resumeSink(params: { sink: string }, options?: RequestOptions): Promise<SinkShown>;
