@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hammerflow.events.kinds import EventKind
@@ -156,12 +156,15 @@ def packed_clock(at: float) -> bytes:
     return _CLOCK.pack(0, round(at * 1_000_000))
 
 
-def unpack(data: bytes, first: int, at: float) -> Iterator[LoggedRecord]:
+def unpack(
+    data: bytes, first: int, at: float, kinds: Container[EventKind] | None = None
+) -> Iterator[LoggedRecord]:
     """The records of a pack.
 
     Args:
         first: the position of the first one.
         at: their time, where no clock stands before them.
+        kinds: those of other kinds that this version knows are left out; None for all.
     """
     place, position, end = 0, first, len(data)
     while place < end:
@@ -173,6 +176,9 @@ def unpack(data: bytes, first: int, at: float) -> Iterator[LoggedRecord]:
             _, code, lease, attempt, count = _RUN_HEAD.unpack_from(data, place)
             place += _RUN_HEAD.size
             kind = _kind(code)
+            if not _is_among(kind, kinds):
+                place, position = place + _ID * count, position + count
+                continue
             for _ in range(count):
                 id_ = data[place : place + _ID]
                 yield LoggedRecord(position, at, kind, id_, lease, attempt, None)
@@ -181,13 +187,16 @@ def unpack(data: bytes, first: int, at: float) -> Iterator[LoggedRecord]:
         form = _WIDE if data[place] & _IS_WIDE else _NARROW
         code, id_, lease, attempt = form.unpack_from(data, place)
         place += form.size
-        detail = None
+        text = b""
         if code & _HAS_DETAIL:
             [size] = _LENGTH.unpack_from(data, place)
             place += _LENGTH.size
-            detail = json.loads(data[place : place + size])
+            text = data[place : place + size]
             place += size
-        yield LoggedRecord(position, at, _kind(code & _KIND), id_, lease, attempt, detail)
+        kind = _kind(code & _KIND)
+        if _is_among(kind, kinds):
+            detail = json.loads(text) if text else None
+            yield LoggedRecord(position, at, kind, id_, lease, attempt, detail)
         position += 1
 
 
@@ -196,3 +205,7 @@ _KINDS = {int(kind): kind for kind in EventKind}
 
 def _kind(code: int) -> EventKind | int:
     return _KINDS.get(code, code)
+
+
+def _is_among(kind: EventKind | int, kinds: Container[EventKind] | None) -> bool:
+    return kinds is None or not isinstance(kind, EventKind) or kind in kinds

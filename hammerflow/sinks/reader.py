@@ -51,14 +51,20 @@ class EventReader:
         """The last events that pass, in order; a rare kind is searched for among the newest
         100 000 events."""
         events: list[Event] = []
+        records: list[LoggedRecord] = []  # that are not rendered yet
         before, size, left = None, count, _SEARCHED
-        while True:
-            records = self._store.events.newest(size, before=before)
-            events[:0] = self.render(records)
-            left -= len(records)
-            if len(events) >= count or len(records) < size or left <= 0:
-                return events[-count:]
-            before, size = records[0].position, min(size * 10, left)
+        while len(events) < count:
+            while len(records) < size and left > 0:
+                page, before = self._store.events.newest(
+                    size, before=before, kinds=self._wanted.kinds
+                )
+                records[:0] = page
+                left = 0 if before is None else left - size
+            if not records:
+                break
+            events[:0] = self.render(records[-size:])
+            records, size = records[:-size], size * 10
+        return events[-count:] if count else []
 
     def render(self, records: Sequence[LoggedRecord]) -> list[Event]:
         """The events of those of these records that pass."""

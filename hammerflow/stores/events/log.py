@@ -9,10 +9,11 @@ one position, and no transaction that commits late is passed over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from hammerflow.events.kinds import EventKind
 from hammerflow.events.record import CLOCK, LoggedRecord, packed_clock, unpack
 from hammerflow.stores.database import Database, Tx
 from hammerflow.stores.outbox import Outbox
@@ -150,21 +151,28 @@ class EventLog:
         records = list(islice(found, limit))
         return LogPage(records, records[-1].position, gap)
 
-    def newest(self, limit: int, *, before: int | None = None) -> Sequence[LoggedRecord]:
-        """The last events, or the last ones before a position, in order."""
+    def newest(
+        self, limit: int, *, before: int | None = None, kinds: Container[EventKind] | None = None
+    ) -> tuple[Sequence[LoggedRecord], int | None]:
+        """The last events, in order, and the position before which there are more; None if not.
+
+        Args:
+            limit: events that are read, or a few more, as rows of the log are read whole.
+            before: only events before this position.
+            kinds: only events of these kinds, or of kinds that this version does not know.
+        """
         records: list[LoggedRecord] = []
-        end = before = self.head() + 1 if before is None else before
-        while len(records) < limit:
+        before = self.head() + 1 if before is None else before
+        while limit > 0:
             rows = self._database.rows("events_before", before=before, n=_CHUNKS)
             chunks = [_Run._make(row) for row in reversed(rows)]
             if not chunks:
-                break
-            found = [record for chunk in chunks for record in unpack(*chunk.packed())]
-            while found and found[-1].position >= end:
-                found.pop()
+                return records, None
+            found = [one for each in chunks for one in unpack(*each.packed(), kinds)]
             records[:0] = found
             before = chunks[0].first_position
-        return records[-limit:] if limit else []
+            limit -= chunks[-1].position + 1 - before
+        return records, before
 
     def position_at(self, at: float) -> int:
         """The position behind which the events from a time on are: seconds since 1970, by the
