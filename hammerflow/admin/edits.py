@@ -10,29 +10,26 @@ from hammerflow.app import Hammerflow
 from hammerflow.enqueue.job_factory import JobFactory, fed
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import Job, NewJob
+from hammerflow.stores.dead_letters import JobChange
 
-__all__ = ["edit_arguments", "kept_keys_text"]
+__all__ = ["edit_of_arguments", "kept_keys_text"]
 
 #: The keys of a call by the options that make them.
 _KEYS = {"unique": "unique key", "limit_key": "limit key", "fair_by": "fairness key"}
 
 
-def edit_arguments(
+def edit_of_arguments(
     app: Hammerflow, job: Job, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None,
     *, by: str,
-) -> Sequence[str]:  # fmt: skip
-    """Write other arguments of a job that has not started or did not complete. Its unique key,
-    limit_key and fair_by follow them, as those of a new call would.
+) -> JobChange:  # fmt: skip
+    """Other arguments for a job, and the unique key, limit_key and fair_by that follow them, as
+    those of a new call would.
 
     Args:
         args: None leaves them as they are; likewise ``kwargs``.
 
-    Returns:
-        The options whose keys stay, because the call was given one by hand, or other code made it.
-
     Raises:
-        HammerflowError: the job is in another state, or a mapped call; or another job holds its new
-            unique key.
+        HammerflowError: it is a mapped call.
         TypeError: they do not fit the function.
     """
     check_task(app, job.task)
@@ -52,7 +49,7 @@ def edit_arguments(
         before = factory.make(task, job.task, tuple(old_args), old_kwargs, {}, feeds=feeds)
     except HammerflowError:
         pass  # its keys cannot be made of what it has
-    return app.store.dead_letters.edit(job.id.bytes, call, before, by)
+    return JobChange(by, call, before)
 
 
 def kept_keys_text(kept: Sequence[str]) -> str:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
+from typing import Any
 
 import click
 
 from hammerflow.admin.bulk import purge_count, purge_filter, purge_walk
-from hammerflow.admin.edits import edit_arguments, kept_keys_text
+from hammerflow.admin.edits import edit_of_arguments, kept_keys_text
 from hammerflow.admin.ids import get_job
 from hammerflow.cli import options
 from hammerflow.cli.calls import parsed_json
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
 from hammerflow.cli.session import Session
-from hammerflow.jobs.job import Priority
+from hammerflow.jobs.job import Job, Priority
 from hammerflow.jobs.retention import KEPT_STATES
+from hammerflow.stores.dead_letters import JobChange
 from hammerflow.text import counted, user_at_host
 
 __all__ = ["edit", "purge"]
@@ -41,9 +42,9 @@ def edit(
     """Change the arguments, queue or priority of a job that has not started.
 
     Arguments are checked like those of a new call, and may also be changed if the job did not
-    complete. An option that is left out changes nothing. Keys that the task makes from the
-    arguments (unique, limit_key, fair_by) follow them; others stay, and the answer says so. A job
-    with a limit or a fairness key keeps its queue and priority.
+    complete. An option that is left out changes nothing; all are applied at once, or none. Keys
+    that the task makes from the arguments (unique, limit_key, fair_by) follow them; others stay,
+    and the answer says so.
 
     \b
     Examples:
@@ -54,45 +55,35 @@ def edit(
     is_moved = queue is not None or priority is not None
     if not (is_edited or is_moved):
         raise click.UsageError("give --args, --kwargs, --queue or --priority")
-    done, kept = [], list[str]()
-    if is_edited:
-        id_, kept = _edit_arguments(session, job_id, args_text, kwargs_text)
-        done += [f"the arguments of job {id_} were changed"]
-        done += [kept_keys_text(kept)] if kept else []
-    if is_moved:
-        id_ = _move(session, job_id, queue, priority, new_queue=new_queue)
-        place = "" if queue is None else f" to queue {queue}"
-        rank = "" if priority is None else f" at priority {priority.name.lower()}"
-        done.append(f"job {id_} was moved{place}{rank}")
-    told = {"id": id_, "edited": is_edited, "moved": is_moved, "kept_keys": kept}
-    session.tell(told, "; ".join(done))
-
-
-def _edit_arguments(
-    session: Session, job_id: str, args_text: str | None, kwargs_text: str | None
-) -> tuple[uuid.UUID, list[str]]:
-    with contextlib.closing(session.app) as app:
-        job = get_job(app.store, job_id)
-        args = None if args_text is None else parsed_json(app, args_text, list, "--args")
-        kwargs = None if kwargs_text is None else parsed_json(app, kwargs_text, dict, "--kwargs")
-        try:
-            kept = edit_arguments(app, job, args, kwargs, by=user_at_host())
-        except TypeError as error:  # in Python's own words
-            raise click.ClickException(str(error)) from error
-    return job.id, list(kept)
-
-
-def _move(
-    session: Session, job_id: str, queue: str | None, priority: Priority | None, *, new_queue: bool
-) -> uuid.UUID:
-    with session.backend() as backend:
+    opened: Any = contextlib.closing(session.app) if is_edited else session.backend()
+    with opened as backend:
         job = get_job(backend.store, job_id)
         if queue is not None and not new_queue:
             remedy = "give --new-queue if it is meant to be new"
             check_queue(session, backend.store, queue, remedy=remedy)
-        letters = backend.store.dead_letters
-        backend.notifier.ring(letters.move(job.id.bytes, queue, priority, user_at_host()))
-    return job.id
+        change = JobChange(user_at_host())
+        if is_edited:
+            change = _arguments(backend, job, args_text, kwargs_text)
+        change = change._replace(queue=queue, priority=priority)
+        kept, ready = backend.store.dead_letters.edit(job.id.bytes, change)
+        backend.notifier.ring(ready)
+    done = [f"the arguments of job {job.id} were changed"] if is_edited else []
+    done += [kept_keys_text(kept)] if kept else []
+    if is_moved:
+        place = "" if queue is None else f" to queue {queue}"
+        rank = "" if priority is None else f" at priority {priority.name.lower()}"
+        done.append(f"job {job.id} was moved{place}{rank}")
+    told = {"id": job.id, "edited": is_edited, "moved": is_moved, "kept_keys": [*kept]}
+    session.tell(told, "; ".join(done))
+
+
+def _arguments(app: Any, job: Job, args_text: str | None, kwargs_text: str | None) -> JobChange:
+    args = None if args_text is None else parsed_json(app, args_text, list, "--args")
+    kwargs = None if kwargs_text is None else parsed_json(app, kwargs_text, dict, "--kwargs")
+    try:
+        return edit_of_arguments(app, job, args, kwargs, by=user_at_host())
+    except TypeError as error:  # in Python's own words
+        raise click.ClickException(str(error)) from error
 
 
 @click.command("purge")

@@ -92,7 +92,7 @@ DESCRIPTIONS: Final[Mapping[EventKind, str]] = {
     EventKind.JOB_REPLAYED: "a person or a rerun put it back, to run again",
     EventKind.JOB_UNBLOCKED: "everything that it waited for has ended, so that it may run",
     EventKind.JOB_REPLACED: "its body has replaced it by another call, under the same id",
-    EventKind.JOB_EDITED: "a person has changed its arguments",
+    EventKind.JOB_EDITED: "a person has changed its arguments, queue or priority",
     EventKind.JOB_PURGED: "its rows were removed: its time was over, or a person removed it",
     EventKind.JOB_ARCHIVED: "its rows were moved to the archive",
     EventKind.JOB_RESTORED: "its rows were brought back from the archive",

@@ -7,15 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from hammerflow.jobs.job import NewJob, Priority, RowFlags
+from hammerflow.jobs.job import RowFlags
 from hammerflow.jobs.settlement import Settlement
 from hammerflow.stores.rows import Row
-from hammerflow.stores.transitions.edit import edit_job
-from hammerflow.stores.transitions.move import move_job
+from hammerflow.stores.transitions.edit import JobChange, edit_job
 from hammerflow.stores.transitions.replay import replay_job, undo_replay
 from hammerflow.stores.transitions.unit import Verbs
 
-__all__ = ["DeadLetter", "DeadLetters"]
+__all__ = ["DeadLetter", "DeadLetters", "JobChange"]
 
 _PAGE = 1_000
 
@@ -90,25 +89,14 @@ class DeadLetters(Verbs):
         )
         return settlement if settled[-1] else None
 
-    def edit(self, job_id: bytes, call: NewJob, before: NewJob | None, by: str) -> Sequence[str]:
-        """Write other arguments of a job that has not started or did not complete, and the keys
-        that these make; see :func:`edit_job`."""
+    def edit(self, job_id: bytes, change: JobChange) -> tuple[Sequence[str], set[str]]:
+        """Change a job that has not started, or the arguments of one that did not complete; (the
+        options whose keys stay, the queues to ring). See :func:`edit_job`."""
+        if change.queue is not None:
+            self._names.register(queues=[change.queue])
         kept: list[list[str]] = []
-        self._change(lambda unit: kept.append(edit_job(unit, job_id, call, before, by)))
-        return kept[-1]
-
-    def move(
-        self, job_id: bytes, queue: str | None, priority: Priority | None, by: str
-    ) -> set[str]:
-        """Move a job that has not started; the queues to ring.
-
-        Raises:
-            JobNotFound: no job has this id.
-            HammerflowError: it is in another state, or has a limit or a fairness key.
-        """
-        if queue is not None:
-            self._names.register(queues=[queue])
-        return self._change(lambda unit: move_job(unit, job_id, queue, priority, by)).queues
+        settlement = self._change(lambda unit: kept.append(edit_job(unit, job_id, change)))
+        return kept[-1], settlement.queues
 
     def args_of(self, job_ids: Sequence[bytes]) -> dict[bytes, bytes]:
         """The encoded arguments of jobs."""

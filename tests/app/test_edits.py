@@ -10,7 +10,7 @@ import pytest
 
 from hammerflow import Hammerflow, HammerflowError, JobState, UniqueKey, chain
 from hammerflow.admin.calls import WrongArguments
-from hammerflow.admin.edits import edit_arguments
+from hammerflow.admin.edits import edit_of_arguments
 from hammerflow.errors import ConfigError
 from hammerflow.jobs.job import Job
 from hammerflow.results.result import Result
@@ -21,7 +21,8 @@ from hammerflow.testing import drain
 def edit(app: Hammerflow, job: Result[Any], *args: Any, **kwargs: Any) -> list[str]:
     (found,) = app.store.jobs.get_many([job.id.bytes])
     assert isinstance(found, Job)
-    return [*edit_arguments(app, found, args or None, kwargs or None, by="ann")]
+    change = edit_of_arguments(app, found, args or None, kwargs or None, by="ann")
+    return [*app.store.dead_letters.edit(job.id.bytes, change)[0]]
 
 
 def damage(app: Hammerflow) -> list[Any]:
@@ -43,10 +44,11 @@ def test_limit_and_fairness_keys_follow_in_every_state(
     failed = work.delay("bad", 1)
     drain(app)
     later = work.options(delay=3600).delay("ann", 3)
+    ready = work.delay("ann", 2)
     chain(work.si("ann", 4), work.si("ann", 5)).delay()
     (waits,) = app.jobs(state=JobState.WAITING)
 
-    for job in (failed, later, app.result(waits.id)):
+    for job in (failed, later, ready, app.result(waits.id)):
         assert edit(app, job, "bob", 6) == []
         keys = app.store.limits.keys(job.id.bytes)
         assert keys == ("bob", "bob" if fair else None)
@@ -54,6 +56,7 @@ def test_limit_and_fairness_keys_follow_in_every_state(
     drain(app)
 
     assert failed.get(timeout=0) == "bob"
+    assert ready.get(timeout=0) == "bob"
     assert app.result(waits.id).get(timeout=0) == "bob"
     assert later.state is JobState.SCHEDULED
     assert not damage(app)

@@ -10,6 +10,7 @@ import pytest
 from hammerflow.errors import HammerflowError
 from hammerflow.ids import new_id
 from hammerflow.jobs.outcome import Parked, Retrying
+from hammerflow.stores.dead_letters import JobChange
 from tests.stores.kit import BAD, GONE, Desk, desk_at, failed
 from tests.stores.workflow_kit import OK, Sketch, check_flows, run, settle
 
@@ -146,7 +147,7 @@ def test_an_edit_changes_what_did_not_complete(desk: Desk) -> None:
     letters = desk.store.dead_letters
 
     def edit(job: bytes, args: bytes) -> None:
-        letters.edit(job, desk.job()._replace(args=args), None, "ann")
+        letters.edit(job, JobChange("ann", desk.job()._replace(args=args)))
 
     for _ in range(2):
         edit(bad, b"M\x93")
@@ -156,7 +157,10 @@ def test_an_edit_changes_what_did_not_complete(desk: Desk) -> None:
     with pytest.raises(HammerflowError, match="has completed"):
         edit(good, b"M\x93")
     desk.store.dead_letters.replay(bad, "ann", new_id())
-    with pytest.raises(HammerflowError, match="ready or running"):
+    edit(bad, b"M\x94")
+    (claimed,) = [job for job in desk.claim() if job.id == bad]
+    assert claimed.args == b"M\x94"
+    with pytest.raises(HammerflowError, match="is running, so it cannot be edited: cancel it"):
         edit(bad, b"M\x92")
 
 

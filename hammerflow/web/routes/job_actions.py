@@ -13,12 +13,13 @@ from msgspec import Meta
 from hammerflow.admin.asking import ask_worker
 from hammerflow.admin.calls import read_arguments
 from hammerflow.admin.dependencies import dependencies_of
-from hammerflow.admin.edits import edit_arguments
+from hammerflow.admin.edits import edit_of_arguments
 from hammerflow.admin.ids import find_job, get_job
 from hammerflow.admin.jobs import explanation_json
 from hammerflow.errors import HammerflowError
 from hammerflow.jobs.job import JobState, Priority
 from hammerflow.options.checks import NAME_CHECK
+from hammerflow.stores.dead_letters import JobChange
 from hammerflow.stores.diagnosis.explain import explain
 from hammerflow.web.access import Role
 from hammerflow.web.problems import RequestRefused
@@ -136,7 +137,7 @@ def edit_job(call: ApiCall[Nothing, JobEdit]) -> JobEdited:
 
     Arguments are checked as those of a new call are, and may also be changed where the job did not
     complete: POST .../retry then runs it again. Keys that the task makes from its arguments follow
-    them. A job with a limit or a fairness key keeps its place.
+    them. All of it is changed, or nothing.
     """
     body, backend = call.body, call.backend
     sent = given(body, "args", "kwargs")
@@ -145,7 +146,7 @@ def edit_job(call: ApiCall[Nothing, JobEdit]) -> JobEdited:
         detail = "give args, kwargs, queue or priority"
         raise RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
     job = get_job(backend.store, call.path["job_id"])
-    kept: list[str] = []
+    change = JobChange(call.who.name)
     if sent:
         app = app_for(backend, "check arguments")
         args, kwargs = (
@@ -153,13 +154,14 @@ def edit_job(call: ApiCall[Nothing, JobEdit]) -> JobEdited:
             if name in sent else None
             for kind, name in ((list, "args"), (dict, "kwargs"))
         )  # fmt: skip
-        kept = [*edit_arguments(app, job, args, kwargs, by=call.who.name)]
+        change = edit_of_arguments(app, job, args, kwargs, by=call.who.name)
     if is_moved:
         queue = checked_value(NAME_CHECK, body.queue, "queue")
         priority = None if body.priority is None else Priority(body.priority)
-        letters = backend.store.dead_letters
-        backend.notifier.ring(letters.move(job.id.bytes, queue, priority, call.who.name))
-    return JobEdited(job.id, kept)
+        change = change._replace(queue=queue, priority=priority)
+    kept, ready = backend.store.dead_letters.edit(job.id.bytes, change)
+    backend.notifier.ring(ready)
+    return JobEdited(job.id, [*kept])
 
 
 class DeleteQuery(msgspec.Struct, forbid_unknown_fields=True):

@@ -132,7 +132,8 @@ WHERE job_id = :id::uuid
 -- name: move_parked
 {move_in:parked}
 
--- name: job_move
+-- name: job_set_place
 UPDATE {jobs}
-SET queue_id = :queue_id::bigint, priority = :priority::smallint
+SET queue_id = :queue_id::bigint, priority = :priority::smallint, lane = :lane::bigint,
+    limit_key = :limit_key::text, fair_key = :fair_key::text
 WHERE id = :id::uuid

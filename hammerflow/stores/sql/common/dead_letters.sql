@@ -84,6 +84,12 @@ SELECT kind, lease
 FROM {errors}
 WHERE job_id = :id::uuid
 
+-- name: error_drop
+DELETE FROM {errors}
+WHERE job_id = :id::uuid
+  AND lease = :lease::integer
+  AND kind = :kind::text
+
 -- The arguments of a job that has not started, or has ended without success.
 -- name: job_edit
 UPDATE {jobs}

@@ -25,6 +25,12 @@ INSERT INTO {ready} (job_id, queue_id, priority_order, task_id, lease, attempt, 
 VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::bigint, :task_id::bigint,
         :lease::integer, :attempt::integer, {epoch})
 
+-- A job that was changed where it was ready: it has waited since then.
+-- name: ready_insert_since
+INSERT INTO {ready} (job_id, queue_id, priority_order, task_id, lease, attempt, ready_at)
+VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::bigint, :task_id::bigint,
+        :lease::integer, :attempt::integer, :ready_at::float8)
+
 -- name: scheduled_insert
 INSERT INTO {scheduled} (job_id, queue_id, priority_order, task_id, lease, attempt, why, run_at)
 VALUES (:job_id::uuid, :queue_id::bigint, :priority_order::bigint, :task_id::bigint,
