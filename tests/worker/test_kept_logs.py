@@ -249,7 +249,9 @@ def test_lines_are_there_while_a_body_runs_and_when_its_worker_is_killed(
     sent = [client.enqueue(client.signature(f"kept_app.{name}", [str(tmp_path)])) for name in names]
     worker = _worker(tmp_path, migrated_url)
     try:
-        until("the first lines", lambda: [_texts(one.logs()) for one in sent] == [[["begun"]]] * 2)
+        until(
+            "the first lines", lambda: [_texts(one.logs()) for one in sent] == [[["begun"]]] * 2, 60
+        )
         (tmp_path / "go").touch()
         until("their ends", lambda: all(one.state.is_final for one in sent))
         assert [_texts(one.logs()) for one in sent] == [[["begun", "over"]], []]
