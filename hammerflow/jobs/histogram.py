@@ -108,6 +108,12 @@ class Histogram:
         """Add what :meth:`pack` has packed."""
         self.seconds += seconds
         counts = self.counts
+        if data.isascii() and len(data) % 2 == 0:  # each number is one byte: twice as fast
+            numbers, bucket = iter(data), 0
+            for step, number in zip(numbers, numbers, strict=True):
+                bucket += step
+                counts[bucket] = counts.get(bucket, 0) + number
+            return
         bucket = number = shift = 0
         is_step = True
         for byte in data:

@@ -273,34 +273,34 @@ class Statistics:
         """The figures of a whole window by queue and state, of some queues or of all."""
         if queues is not None and not queues:
             return []
-        return self._totals(window, None, task, queues, lambda task_id, queue_id: (0, queue_id))
+        return self._totals(window, None, task, queues, by_queue=True)
 
     def task_totals(
         self, window: Window, *, task: str | None = None, queue: str | None = None
     ) -> list[Counts]:
         """The figures of a whole window by task and state, of one queue or of all together."""
         sums, queues = (_BY_TASK, None) if queue is None else (None, [queue])
-        return self._totals(window, sums, task, queues, lambda task_id, queue_id: (task_id, 0))
+        return self._totals(window, sums, task, queues, by_queue=False)
 
     def _totals(
         self, window: Window, sums: int | None, task: str | None, queues: Sequence[str] | None,
-        key_of: Callable[[int, int], tuple[int, int]],
+        *, by_queue: bool,
     ) -> list[Counts]:  # fmt: skip
         wanted: dict[str, Any] = {"task_id": None if task is None else name_id(task)}
         if queues is None:
             wanted["queue_id"] = None
         else:
             wanted["queue_ids"] = [name_id(queue) for queue in queues]
-        found: dict[tuple[tuple[int, int], int], Counts] = {}
+        found: dict[tuple[int, int], Counts] = {}
         begin = datetime.fromtimestamp(window.begin, UTC)
         for _, task_id, queue_id, state, jobs, run, wait, runs, waits in self._rows(
-            window, sums, wanted
+            window, sums, wanted, summands=True
         ):
-            key = key_of(task_id, queue_id)
-            counts = found.get((key, state))
+            key = queue_id if by_queue else task_id, state
+            counts = found.get(key)
             if counts is None:
-                counts = Counts(begin, *self._named(*key), _state(state))
-                found[key, state] = counts
+                names = self._named(0, queue_id) if by_queue else self._named(task_id, 0)
+                counts = found[key] = Counts(begin, *names, _state(state))
             counts.jobs += jobs
             if runs:
                 counts.runs.add_packed(runs, run)
@@ -359,13 +359,21 @@ class Statistics:
             found.append(counts)
         return found
 
-    def _rows(self, window: Window, sums: int | None, wanted: Mapping[str, Any]) -> Sequence[Row]:
+    def _rows(
+        self, window: Window, sums: int | None, wanted: Mapping[str, Any], *, summands: bool = False
+    ) -> Sequence[Row]:
+        """Rows of a window.
+
+        Args:
+            summands: in any order.
+        """
         begin, end, span = window
         code = span if sums is None else -(span + sums)
-        name = "statistics_of_queues" if "queue_ids" in wanted else "statistics_of"
+        name = "statistics_summands" if summands else "statistics_of"
+        name = "statistics_of_queues" if "queue_ids" in wanted else name
         rows = self._database.rows(name, span=code, low=begin, high=end, **wanted)
         if (rest := self._unfolded(window)) is not None:
-            rows = [*rows, *self._rows(rest, sums, wanted)]
+            rows = [*rows, *self._rows(rest, sums, wanted, summands=summands)]
         return rows
 
     def _skip_to_the_hour(self, begin: int) -> bool:

@@ -88,7 +88,13 @@ WHERE span = :span::integer
 {statistics_between}
 ORDER BY begin, task_id, queue_id, state
 
--- The same of a task or a queue alone.
+-- The same of a task or a queue alone. For sums in any order: in the order of the key PostgreSQL reads a page for
+-- every other row (24 000 for a day of 1 000 queues, instead of 900).
+-- name: statistics_summands
+{statistics_between}
+  AND (:task_id::bigint IS NULL OR task_id = :task_id::bigint)
+  AND (:queue_id::bigint IS NULL OR queue_id = :queue_id::bigint)
+
 -- name: statistics_of
 {statistics_between}
   AND (:task_id::bigint IS NULL OR task_id = :task_id::bigint)
