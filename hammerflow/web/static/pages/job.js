@@ -110,9 +110,10 @@ function Value({ text }) {
   return html`<pre tabindex="0">${isCut ? `${text.slice(0, SHOWN)}…` : text}</pre>${isCut ? html`<p class="dim">The first ${count(SHOWN)} of ${count(text.length)} characters. <button class="plain" onClick=${() => setWhole(true)}>Show all</button></p>` : ""}`;
 }
 
-/** A traceback with the frames of libraries folded. */
-function Trace({ text }) {
+/** A traceback with the frames of libraries folded; one that a later attempt had is named only. */
+function Trace({ text, same }) {
   const [isOpen, setOpen] = useState(false);
+  if (same) return html`<p class="dim">The same traceback as in attempt ${same.attempt}.</p>`;
   const lines = text.trimEnd().split("\n");
   const shown = [];
   let folded = 0;
@@ -237,10 +238,10 @@ ${may("operate") && canCancel ? html`<button class="btn harm" onClick=${cancel}>
 ${may("admin") && ENDED.includes(job.state) ? html`<button class="btn harm" onClick=${() => remove(job)}>Delete</button>` : ""}</div>
 <${Trouble} problem=${problem} /><${Why} job=${job} />
 <div class="grid"><${Card} title="Life" note=${job.attempt ? `attempt ${job.attempt}${job.options.max_attempts ? ` of ${job.options.max_attempts}` : ""}` : "no attempt yet"}><${Life} job=${job} /><${Attempts} job=${job} />${job.progress !== null ? html`<p><${Bar} tall parts=${[["running", job.progress]]} whole=${1} label="progress" /><span class="dim">${Math.round(job.progress * 100)} % ${job.progress_note ?? ""}</span></p>` : ""}<//>
-<${Card} size="s6" title="Call" note=${job.call ? html`<${Copy} text=${`${job.task}${job.call}`}>copy as Python<//>` : ""}>${job.values_hidden ? html`<p class="dim">You may not see arguments and results.</p>` : html`<${Value} text=${laidOut(job.task, job.call ?? "()")} />`}
+<${Card} size="s6 short" title="Call" note=${job.call ? html`<${Copy} text=${`${job.task}${job.call}`}>copy as Python<//>` : ""}>${job.values_hidden ? html`<p class="dim">You may not see arguments and results.</p>` : html`<${Value} text=${laidOut(job.task, job.call ?? "()")} />`}
 ${job.state === "completed" && !job.values_hidden ? html`<h2 class="gap">Result</h2><${Value} text=${job.result_text ?? "None"} />` : ""}
 <h2 class="gap">Details</h2><${Details} job=${job} family=${family} /><//>
-<div class="s6">${isRunning && may("operate") ? html`<${Stack} job=${job} />` : ""}${job.errors.length ? [...job.errors].reverse().map((error) => html`<${Card} key=${error.attempt + error.at} title=${`Attempt ${error.attempt}: ${error.kind}`} note=${html`<${At} at=${error.started_at ?? error.at} />${error.seconds === null ? "" : `, ran ${duration(error.seconds)}`}${error.worker_id === null ? "" : ` on ${workerOf(job, error.worker_id)}`}`}>${error.traceback ? html`<${Trace} text=${error.traceback} />` : html`<pre>${error.type}: ${error.message}</pre>`}<//>`) : html`<${Card} title="Attempts"><p class="dim">${job.attempt ? "No attempt has failed." : "It has not been tried yet."}</p><//>`}</div>${job.logs.length ? html`<${Logs} job=${job} />` : ""}</div>`;
+<div class="s6">${isRunning && may("operate") ? html`<${Stack} job=${job} />` : ""}${job.errors.length ? [...job.errors].reverse().map((error, place, all) => html`<${Card} key=${error.attempt + error.at} title=${`Attempt ${error.attempt}: ${error.kind}`} note=${html`<${At} at=${error.started_at ?? error.at} />${error.seconds === null ? "" : `, ran ${duration(error.seconds)}`}${error.worker_id === null ? "" : ` on ${workerOf(job, error.worker_id)}`}`}>${error.traceback ? html`<${Trace} text=${error.traceback} same=${all.slice(0, place).find((one) => one.traceback === error.traceback)} />` : html`<pre>${error.type}: ${error.message}</pre>`}<//>`) : html`<${Card} title="Attempts"><p class="dim">${job.attempt ? "No attempt has failed." : "It has not been tried yet."}</p><//>`}</div>${job.logs.length ? html`<${Logs} job=${job} />` : ""}</div>`;
 }
 
 function Details({ job, family }) {
