@@ -277,9 +277,11 @@ class BatchStream:
 
     def _limited(self, job: NewJob) -> NewJob:
         if job.limit_id is not None:
+            rule = "a limit" if job.fair_key is None else "fair_by"
             raise WorkflowInvalid(
-                f"{self._batch.name}[{self.count}]: {job.task} has a limit of its own, and a job "
-                "has one limit: leave rate_limit out, or send its calls in another batch"
+                f"{self._batch.name}[{self.count}]: {job.task} has {rule} of its own, and a job "
+                "waits in one lane only: leave rate_limit out, and limit a queue for these calls "
+                "(hammerflow limit set queue:NAME --rate RATE)"
             )
         return job._replace(limit_id=self._limit, limit_key="")
 

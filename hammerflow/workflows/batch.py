@@ -37,7 +37,8 @@ class Batch:
         then: runs after all calls, with the list of their results as first argument.
         name: shown in lists.
         rate_limit: how often its calls may start, across all workers: ``100/m``,
-            ``100/m burst 10`` (s, m, h or d). Not for calls of tasks that have their own limit.
+            ``100/m burst 10`` (s, m, h or d). Not for calls of tasks that have a limit or
+            fair_by of their own: the limit of a queue holds besides those.
         submit: sends it; the ``enqueue`` of its app.
 
     Raises:

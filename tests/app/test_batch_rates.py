@@ -155,10 +155,15 @@ def test_what_cannot_hold_is_refused(app: Hammerflow, work: Task[..., Any]) -> N
     @app.task(max_concurrency=2)
     def limited() -> None: ...
 
+    @app.task(fair_by="{owner}")
+    def shared(owner: str) -> None: ...
+
     calls = [work.s(1)]
     cases: list[tuple[Callable[[], Any], type[Exception], str]] = [
         (lambda: app.batch([work.s(1), limited.s()], rate_limit="1/s").enqueue(), WorkflowInvalid,
-         r"^batch\[1\]: .*limited has a limit of its own"),
+         r"^batch\[1\]: .*limited has a limit of its own, .* limit set queue:NAME --rate RATE"),
+        (lambda: app.batch([shared.s("ann")], rate_limit="1/s").enqueue(), WorkflowInvalid,
+         r"^batch\[0\]: .*shared has fair_by of its own"),
         (lambda: app.batch(calls, rate_limit="often"), ConfigError, "rate_limit"),
         (lambda: app.workflow("w").add(app.batch(calls, rate_limit="1/s"), name="b").enqueue(),
          WorkflowInvalid, "cannot be a node of a workflow"),
