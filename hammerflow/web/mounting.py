@@ -18,6 +18,7 @@ from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
 from hammerflow.web.backend import Backend
 from hammerflow.web.guard import check_ambient
+from hammerflow.web.warmth import LazyWarmth
 
 __all__ = ["MountedApi", "Principal", "Role", "sent_path", "web_app"]
 
@@ -48,9 +49,12 @@ def web_app(
         principal = await found if inspect.isawaitable(found) else found
         if principal is not None:
             check_ambient(request)
+            warmth.touch()
         return principal
 
-    return create_application(backend, authorize=authorize, title=title)
+    app = create_application(backend, authorize=authorize, title=title)
+    warmth = LazyWarmth(app.state.warm)
+    return app
 
 
 class MountedAnswer(NamedTuple):
@@ -75,11 +79,13 @@ class MountedApi:
             found: Principal | None = request.scope.get(_SCOPE)
             if found is not None:
                 check_ambient(request)
+                warmth.touch()
             return found
 
         self._app = create_application(
             backend, authorize=authorize, title=title, streams=False, threads=None
         )
+        warmth = LazyWarmth(self._app.state.warm)
 
     def answer(
         self, who: Principal | None, method: str, path: str, *, prefix: str, query: str,

@@ -27,16 +27,15 @@ from hammerflow.web.guard import HostCheck
 from hammerflow.web.login import BrowserLogin
 from hammerflow.web.options import ServerOptions
 from hammerflow.web.tokens import TokenCheck, TokenLogin
+from hammerflow.web.warmth import Warmth
 
-__all__ = ["Warmth", "serve"]
+__all__ = ["serve"]
 
 log = logging.getLogger("hammerflow.web")
 #: Names of this machine for itself.
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 #: Seconds until an idle connection is closed.
 _KEEP_ALIVE = 30
-#: Seconds between two checks whether the first page is old.
-_WARM = 15.0
 
 
 def serve(
@@ -88,37 +87,6 @@ def serve(
         timer.start()
     with warmth:
         server.run(sockets=[bound])
-
-
-class Warmth:
-    """A thread that keeps the first page of a server ready, from before it can be asked for.
-
-    Args:
-        warm: reads what is old.
-    """
-
-    def __init__(self, warm: Callable[[], None]) -> None:
-        self._warm = warm
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="warmth", daemon=True)
-        self._try()
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self._thread.join(1.0)
-
-    def _run(self) -> None:
-        while not self._is_over.wait(_WARM):
-            self._try()
-
-    def _try(self) -> None:
-        try:
-            self._warm()
-        except Exception as error:  # noqa: BLE001 - a border: whoever asks for the page is told
-            log.debug("the first page could not be read: %s", error)
 
 
 def _load(config: uvicorn.Config, options: ServerOptions) -> None:

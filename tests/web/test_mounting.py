@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -13,6 +15,7 @@ import httpx
 import pytest
 
 from hammerflow import Hammerflow
+from hammerflow.stores.database import Database
 from hammerflow.web import first_reads
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.mounting import web_app
@@ -192,6 +195,30 @@ def test_a_page_is_told_what_its_reader_may_see(
     assert f'href="{PREFIX}/static/'.encode() in page.body
     nobody = send("GET", f"{PREFIX}/jobs?state=ready", None, {}, b"")
     assert (nobody.status, b"/api/" in nobody.body) == (200, False)
+
+
+def test_the_overview_is_read_before_it_is_asked_for(
+    send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whoever asks for anything first: nothing else tells a mounted app that it is there."""
+    read, is_warm = Counter[str](), threading.Event()
+    real = Database.rows
+
+    def counted(self: Database, block: str, **values: Any) -> Any:
+        found = real(self, block, **values)
+        read[block] += 1
+        if read["queue_heads"] and read["dead_failed"]:
+            is_warm.set()
+        return found
+
+    monkeypatch.setattr(Database, "rows", counted)
+    assert send("GET", f"{PREFIX}/api/limits", None, {}, b"").status == 401
+    assert not read, "nobody makes it read"
+    assert send("GET", f"{PREFIX}/api/limits", Role.READ, {}, b"").status == 200
+    assert is_warm.wait(20)
+    overview = send("GET", f"{PREFIX}/api/overview", Role.READ, {}, b"")
+    assert json.loads(overview.body)["counts"]["ready"] == 1
+    assert (read["queue_heads"], read["dead_failed"]) == (1, 1)
 
 
 def test_names_of_any_characters_reach_the_handler(send: Send, shop: Hammerflow) -> None:

@@ -23,7 +23,7 @@ from hammerflow.stores.database import Database
 from hammerflow.stores.statistics import queue_stats
 from hammerflow.web.access import Principal
 from hammerflow.web.recent import Recent
-from hammerflow.web.server import Warmth
+from hammerflow.web.warmth import Warmth
 from tests.stores.kit import BAD, Desk, desk_at
 from tests.support.waiting import until
 from tests.web.conftest import TOKEN, api, served
