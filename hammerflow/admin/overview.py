@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from hammerflow.stores.statistics.statistics import Window
 from hammerflow.stores.store import Store
 from hammerflow.text import counted
 
-__all__ = ["Overview", "Problem", "WorkerCounts", "overview_of", "recent_failures"]
+__all__ = ["LastHour", "Overview", "Problem", "WorkerCounts", "last_hour_of", "overview_of"]
 
 _FAILED, _GROUPS = 1_000, 10  # errors that are looked at, and groups that are shown
 _HOUR = 3600.0
@@ -67,40 +67,55 @@ class Overview(NamedTuple):
     alerts: Sequence[Mapping[str, Any]]
 
 
+class LastHour(NamedTuple):
+    """What costs most of an overview, and is right for some seconds.
+
+    Attributes:
+        ages: for how long queues have been behind.
+        failures: of the last hour in groups, the largest first; of the newest 1 000 errors.
+        series: the last hour by minute.
+    """
+
+    ages: Sequence[QueueAge]
+    failures: Sequence[FailureGroup]
+    series: Series
+
+
 def overview_of(
-    store: Store, *, lease: float, ages: Sequence[QueueAge] | None = None,
-    failures: Sequence[FailureGroup] | None = None,
-) -> Overview:  # fmt: skip
+    store: Store, *, lease: float, last_hour: Callable[[], LastHour] | None = None
+) -> Overview:
     """Read it.
 
     Args:
         lease: seconds without a heartbeat after which a worker counts as silent.
-        ages: those of the queues, if they were read of late.
-        failures: likewise, those of :func:`recent_failures`.
+        last_hour: gives what was read of late. It is asked last, when what else is read has given
+            its connection back: whoever reads it again in another thread opens none then.
     """
     now = datetime.now(UTC)
     counts = store.queue_stats.states()
     registered = store.workers.list()
-    workers = _workers(registered, lease)
-    if counts.is_app_paused:
-        ages = []
-    elif ages is None:
-        ages = store.queue_stats.ages()
-    window = Window.last(_HOUR, now.timestamp() - _UNCOUNTED)
-    series = series_of(window, store.statistics.summed(window))
     firing, mutes = store.alerts.firing(now.timestamp())
+    ages, groups, series = last_hour_of(store) if last_hour is None else last_hour()
+    workers = _workers(registered, lease)
     alerts = [alert_json(mutes, alert) for alert in firing]
     told = {alert.subject for alert in firing if alert.rule.startswith("queue_")}
+    told |= {age.queue for age in ages if counts.is_app_paused}
     late = [age for age in ages if age.seconds >= _LATE and age.queue not in told]
     alive = [one for one in registered if abs(one["silent_for"]) <= lease]
     found = [*_alerting(firing), *_late(late, alive), *_problems(counts, workers, series)]
     found.sort(key=lambda one: one.severity != "critical")
-    groups = recent_failures(store, now) if failures is None else failures
     return Overview(now, found, counts, workers, series, groups[:_GROUPS], alerts)
 
 
-def recent_failures(store: Store, now: datetime) -> Sequence[FailureGroup]:
-    """Failures of the last hour in groups, the largest first; of the newest 1 000 errors."""
+def last_hour_of(store: Store) -> LastHour:
+    """Read it, by three queries."""
+    now = datetime.now(UTC)
+    window = Window.last(_HOUR, now.timestamp() - _UNCOUNTED)
+    series = series_of(window, store.statistics.summed(window))
+    return LastHour(store.queue_stats.ages(), _recent_failures(store, now), series)
+
+
+def _recent_failures(store: Store, now: datetime) -> Sequence[FailureGroup]:
     letters = store.dead_letters.newest_failed(_FAILED)
     begin = now - timedelta(seconds=_HOUR)
     recent = [each for each in letters if each.at is not None and each.at >= begin]

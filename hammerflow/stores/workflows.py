@@ -33,7 +33,8 @@ __all__ = ["WorkflowMember", "WorkflowRow", "Workflows"]
 _log = logging.getLogger("hammerflow.stores")
 
 _FIRST, _LAST = bytes(16), b"\xff" * 16
-_COUNTED = 10_000  # members whose states are counted at a time
+#: Members whose states are counted at a time: at first, and at most.
+_FIRST_COUNTED, _COUNTED = 1_000, 10_000
 #: Waiting jobs that one call of heal() checks.
 _SLICE = 500
 
@@ -273,18 +274,26 @@ class Workflows(Verbs):
 
     def counts_within(self, workflow_id: bytes, seconds: float) -> tuple[Counter[JobState], bool]:
         """As :meth:`counts`, but counted for ``seconds`` at most, the oldest ids first; and whether
-        these are all."""
+        these are all.
+
+        The first members are counted in any case. What is counted next is more while there is time
+        for it, and nothing is begun that is likely to end too late.
+        """
         counts: Counter[JobState] = Counter()
-        ends_at = time.monotonic() + seconds
+        began, size, took = time.monotonic(), _FIRST_COUNTED, 0.0
         for inner in [workflow_id, *self.inside(workflow_id)]:
             after, is_last = _FIRST, False
             while not is_last:
-                if counts and time.monotonic() > ends_at:
+                now = time.monotonic()
+                if counts and now + took > began + seconds:
                     return counts, False
-                until = self._database.column("node_behind", id=inner, after=after, n=_COUNTED - 1)
+                until = self._database.column("node_behind", id=inner, after=after, n=size - 1)
                 is_last = not until
                 counts += self._states(inner, after, _LAST if is_last else until[0])
                 after = _LAST if is_last else until[0]
+                took = time.monotonic() - now
+                if not is_last and now + 6 * took < began + seconds and size < _COUNTED:
+                    size, took = min(2 * size, _COUNTED), 2 * took
         return counts, True
 
     def _states(self, workflow_id: bytes, after: bytes, until: bytes) -> Counter[JobState]:

@@ -12,7 +12,7 @@ from tests.cli.conftest import Run
 def batch(shop: Hammerflow, monkeypatch: pytest.MonkeyPatch) -> str:
     """A batch of which a view counts 4 of 10 calls."""
     monkeypatch.setattr("hammerflow.admin.workflows.COUNT_SECONDS", 0.0)
-    monkeypatch.setattr("hammerflow.stores.workflows._COUNTED", 4)
+    monkeypatch.setattr("hammerflow.stores.workflows._FIRST_COUNTED", 4)
     calls = [shop.tasks["shop.add"].s(i, i) for i in range(10)]
     return str(shop.batch(calls, name="night").enqueue().id)
 

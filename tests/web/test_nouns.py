@@ -381,13 +381,18 @@ def test_runs_of_workflows_are_told_by_name_and_over_time(
 
 
 def test_the_jobs_of_several_workflows_are_counted_at_once(
-    admin: httpx.Client, busy: Hammerflow
+    admin: httpx.Client, busy: Hammerflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("hammerflow.admin.workflows._SHARES_SECONDS", 20.0)
     flow = admin.get("/api/workflows?kind=workflow").json()["items"][0]["id"]
     batch = str(busy.batch([busy.tasks["shop.resize"].s(n) for n in range(3)]).enqueue().id)
     found = admin.get(f"/api/workflow-shares?ids={batch}, {flow}").json()["items"]
     assert [(one["id"], one["is_whole"]) for one in found] == [(batch, True), (flow, True)]
     assert [(one["jobs"]["total"], one["jobs"]["completed"]) for one in found] == [(3, 0), (2, 2)]
     assert admin.get("/api/workflow-shares").json() == {"items": []}
+    monkeypatch.setattr("hammerflow.admin.workflows._SHARES_SECONDS", 0.0)
+    monkeypatch.setattr("hammerflow.stores.workflows._FIRST_COUNTED", 2)
+    (first,) = admin.get(f"/api/workflow-shares?ids={batch}, {flow}").json()["items"]
+    assert (first["id"], first["jobs"]["total"], first["is_whole"]) == (batch, 2, False)
     refused = admin.get(f"/api/workflow-shares?ids={flow},nightly")
     assert refused.status_code == 422 and "ids must be" in refused.json()["detail"]

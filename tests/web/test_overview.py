@@ -23,6 +23,7 @@ from hammerflow.stores.database import Database
 from hammerflow.stores.statistics import queue_stats
 from hammerflow.web.access import Principal
 from hammerflow.web.recent import Recent
+from hammerflow.web.routes import overview
 from hammerflow.web.warmth import Warmth
 from tests.stores.kit import BAD, Desk, desk_at
 from tests.support.waiting import until
@@ -136,6 +137,40 @@ def test_counts_are_shared_and_right_after_a_change(
     body = {"cron": "@daily", "task": "shop.resize", "name": "nightly", "args": [1]}
     admin.post("/api/schedules", json=body, headers={"x-hammerflow": "1"}).raise_for_status()
     assert admin.get("/api/counts").json()["schedules"] == before["schedules"] + 1
+
+
+def test_an_overview_takes_six_queries(
+    busy: Hammerflow, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of several, the set-up of connections included, by a process that knows no code."""
+    monkeypatch.setattr(overview, "_AGE", 0.0)
+    monkeypatch.setattr(overview, "_LONG_AGE", 0.0)
+    app = Hammerflow("web", database=migrated_url)
+    site = api(app, Principal("ann"))
+    site.state.warm()
+    ran = list[str]()
+    with app.store.database.transaction() as tx:
+        kind: Any = type(tx)
+    for name in ("rows", "run", "many"):
+        real = getattr(kind, name)
+
+        def counted(self: Any, block: str, *given: Any, real: Any = real, **values: Any) -> Any:
+            ran.append(block)
+            return real(self, block, *given, **values)
+
+        monkeypatch.setattr(kind, name, counted)
+    with served(site) as url, httpx.Client(base_url=url, headers={"authorization": TOKEN}) as web:
+        for _ in range(5):
+            ran.clear()
+            assert web.get("/api/overview").raise_for_status().json()["failures"]
+            until("what is old was read again", lambda: "dead_failed" in ran)
+            until("its thread has ended", lambda: not _threads("read last hour"))
+            assert len(ran) <= 6, ran
+    app.close()
+
+
+def _threads(name: str) -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == name]
 
 
 def test_the_first_reader_after_a_pause_does_not_wait() -> None:

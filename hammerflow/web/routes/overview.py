@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
-from hammerflow.admin.failures import FailureGroup
-from hammerflow.admin.overview import Overview, overview_of, recent_failures
-from hammerflow.stores.statistics.queue_stats import BOUND, QueueAge
+from hammerflow.admin.overview import LastHour, Overview, last_hour_of, overview_of
+from hammerflow.stores.statistics.queue_stats import BOUND
 from hammerflow.stores.store import Store
 from hammerflow.web.recent import Recent
 from hammerflow.web.routes.alerts import AlertShown
@@ -25,8 +24,8 @@ from hammerflow.web.routing import ApiCall, Nothing, Route
 
 __all__ = ["ROUTES", "warm"]
 
-#: Seconds for which all clients of a process share one overview, and what costs most of it: for how
-#: long queues are behind, and the groups of failures.
+#: Seconds for which all clients of a process share one overview, and what costs most of it: the
+#: last hour.
 _AGE, _LONG_AGE = 1.0, 5.0
 #: Seconds up to which the first client after a pause gets these as they were, while they are read
 #: again; and after which a server reads them, so that nobody has to wait for them.
@@ -114,7 +113,8 @@ class CountsShown(msgspec.Struct):
 def show_counts(call: ApiCall[Nothing, None]) -> CountsShown:
     """Count what is on the pages of a dashboard; it is some seconds old at most."""
     recent, store, lease = call.recent, call.backend.store, call.backend.lease
-    found, groups = recent.get("look", _AGE, store.queue_stats.look), _groups(store, recent)
+    found = recent.get("look", _AGE, store.queue_stats.look)
+    groups = _last_hour(store, recent, _LONG_AGE).failures
     workers = recent.get("workers", _AGE, store.workers.list)
     silent = sum(abs(one["silent_for"]) > lease for one in workers)
     names, alerts = found["names"], found["alerts"]
@@ -134,25 +134,18 @@ def show_overview(call: ApiCall[Nothing, None]) -> OverviewShown:
 
 def _read(call: ApiCall[Nothing, None]) -> Overview:
     store, recent = call.backend.store, call.recent
-    ages, groups = _ages(store, recent), _groups(store, recent)
-    return overview_of(store, lease=call.backend.lease, ages=ages, failures=groups)
+    return overview_of(
+        store, lease=call.backend.lease, last_hour=lambda: _last_hour(store, recent, _LONG_AGE)
+    )
 
 
 def warm(store: Store, recent: Recent) -> None:
     """Read what costs most of an overview, unless somebody has asked for it of late."""
-    _ages(store, recent, _KEPT_WARM)
-    _groups(store, recent, _KEPT_WARM)
+    _last_hour(store, recent, _KEPT_WARM)
 
 
-def _ages(store: Store, recent: Recent, seconds: float = _LONG_AGE) -> Sequence[QueueAge]:
-    return recent.get("ages", seconds, store.queue_stats.ages, stale=_STALE)
-
-
-def _groups(store: Store, recent: Recent, seconds: float = _LONG_AGE) -> Sequence[FailureGroup]:
-    def read() -> Sequence[FailureGroup]:
-        return recent_failures(store, datetime.now(UTC))
-
-    return recent.get("groups", seconds, read, stale=_STALE)
+def _last_hour(store: Store, recent: Recent, seconds: float) -> LastHour:
+    return recent.get("last hour", seconds, lambda: last_hour_of(store), stale=_STALE)
 
 
 def _live(jobs: Mapping[str, int]) -> LiveCounts:
