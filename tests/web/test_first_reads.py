@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from hammerflow import Hammerflow
 from hammerflow.web import first_reads
 from hammerflow.web.access import Role
+from tests.support.waiting import until
 
 #: Of each page, how many reads it has besides those of its frame.
 _PAGES = {
@@ -84,6 +86,12 @@ def test_each_page_is_told_what_the_api_answers(
             assert data.keys() == answer.json().keys()
             if where in ("/api/session", "/api/limits"):  # nothing in them is a time
                 assert (tag, data) == (answer.headers["etag"], answer.json())
+    until("what was old is read again", lambda: not _readers())
+
+
+def _readers() -> list[threading.Thread]:
+    """Threads that read behind an answer, with a connection that closes with the app only then."""
+    return [one for one in threading.enumerate() if one.name.startswith("read ")]
 
 
 def test_a_page_tells_nobody_more_than_the_api(

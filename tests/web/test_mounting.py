@@ -56,6 +56,9 @@ def shop(sqlite_url: str) -> Iterator[Hammerflow]:
     app.task(name="shop.resize")(lambda image: image)
     app.tasks["shop.resize"].delay(1)
     yield app
+    for thread in threading.enumerate():
+        if thread.name == "warmth":
+            thread.join(20)
     app.close()
 
 
