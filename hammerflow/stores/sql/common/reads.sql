@@ -51,14 +51,13 @@ ORDER BY lease
 
 -- How far the logs of these jobs have come: the end of a job, or -1 of a parked one, and the size of the newest log.
 -- Both are of one moment, and the last lines are written with the end: where there is one, they are there.
+-- Looked up job by job, not joined: statistics of a table that has grown since make that a scan of it.
 -- name: job_log_ends
-SELECT j.id, COALESCE(d.state, CASE WHEN p.job_id IS NOT NULL THEN -1 END), l.lease, l.line_count + l.dropped
+SELECT j.id,
+  COALESCE((SELECT d.state FROM {done} d WHERE d.job_id = j.id), (SELECT -1 FROM {parked} p WHERE p.job_id = j.id)),
+  (SELECT l.lease FROM {job_logs} l WHERE l.job_id = j.id ORDER BY l.lease DESC LIMIT 1),
+  (SELECT l.line_count + l.dropped FROM {job_logs} l WHERE l.job_id = j.id ORDER BY l.lease DESC LIMIT 1)
 FROM {jobs} j {by_primary}
-LEFT JOIN {done} d ON d.job_id = j.id
-LEFT JOIN {parked} p ON p.job_id = j.id
-LEFT JOIN {job_logs} l
-  ON l.job_id = j.id
- AND l.lease = (SELECT n.lease FROM {job_logs} n WHERE n.job_id = j.id ORDER BY n.lease DESC LIMIT 1)
 WHERE j.id IN (:ids*uuid)
 
 -- How many lines each attempt has kept, and how many it has dropped.
