@@ -79,7 +79,7 @@ class Delivery:
     def __post_init__(self) -> None:
         config = self.row.config
         self._bodies = EventBodies(self.store.database, self.store.names, config.get("include", ()))
-        self._batch = int(config.get("batch", 500))
+        self._batch = self._most = int(config.get("batch", 500))
         self._key = str(config.get("key", "job"))
         self._longest = float(config.get("backoff", 60.0))
         self._encoding = str(config.get("encoding", "cloudevents"))
@@ -131,7 +131,7 @@ class Delivery:
     def _deliver(self, hold: SinkHold) -> float:
         if self.row.kind == "none":
             return self._pass_over(hold)
-        page = self.store.events.read(hold.position, limit=self._batch)
+        page = self.store.events.read(hold.position, limit=self._most)
         if page.gap is not None:
             return self._announce_gap(hold, page.gap)
         if not page.records:
@@ -150,6 +150,7 @@ class Delivery:
         if error:
             raise _Undelivered(error)
         self._failures = 0
+        self._most = min(2 * self._most, self._batch)
         return 0.0
 
     def _pass_over(self, hold: SinkHold) -> float:
@@ -324,6 +325,8 @@ class Delivery:
                 "sink %s does not take events, which are kept and sent again: %s", hold.name, text
             )
         self._failures += 1
+        if self._hold is hold:  # nothing arrived: a slow endpoint may manage fewer in its time
+            self._most = max(1, self._most // 2)
         if not self.store.sinks.fail(hold, text):
             self.close(give=False)
             return 0.0

@@ -175,7 +175,8 @@ class KinesisSink:
         try:
             return getattr(self._client, name)(**self._stream, **values)  # type: ignore[no-any-return]
         except Exception as error:
-            code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+            answer = getattr(error, "response", None) or {}  # of a timeout it is None
+            code = answer.get("Error", {}).get("Code", "")
             text = f"{type(error).__name__}: {error}"
             raise (_CallRefused if code in _REFUSALS else SinkError)(text) from error
 

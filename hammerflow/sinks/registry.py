@@ -96,7 +96,10 @@ COMMON = OptionTable((
         "What is told of jobs besides: `args`, `result`. Left out by default: it leaves the "
         "database.",
     ),
-    Option("batch", whole(1, 5_000), "500", "Maximum number of events that are sent together."),
+    Option(
+        "batch", whole(1, 5_000), "500",
+        "Maximum number of events that are sent together; halved while nothing arrives.",
+    ),
     Option(
         "on_poison", choice("park", "stop"), '"park"',
         "What happens to an event that the sink refuses for good: `park` keeps it in a list and "

@@ -22,6 +22,7 @@ class Receiver:
         batches: what was acknowledged.
         answers: statuses of the next answers; 200 once there are none.
         poison: kinds of events that it refuses with 400.
+        most: events of a batch that it manages in time; it answers more with 503.
     """
 
     def __init__(self) -> None:
@@ -29,6 +30,7 @@ class Receiver:
         self.headers: list[dict[str, str]] = []
         self.answers: list[int] = []
         self.poison: set[str] = set()
+        self.most = 5_000
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -38,6 +40,8 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 batch = json.loads(body)
                 status = receiver.answers.pop(0) if receiver.answers else 200
+                if len(batch) > receiver.most:
+                    status = 503
                 if receiver.poison and any(event["type"] in receiver.poison for event in batch):
                     status = 400
                 if status == 200:

@@ -25,10 +25,11 @@ from hammerflow.sinks.registry import (
     shown_config,
 )
 from hammerflow.webhooks import guarded_http
-from tests.sinks.receiver import LOCAL
-from tests.sinks.test_delivery import add, deliver
+from tests.sinks.receiver import LOCAL, Receiver
+from tests.sinks.test_delivery import OK, add, deliver
 from tests.stores.kit import Desk
 from tests.support.misbehaving import SLOW, Server
+from tests.support.waiting import until
 
 EVENT = Event(1, "job.completed", datetime(2026, 11, 27, tzinfo=UTC), "7")
 MESSAGE = Message(EVENT, "shop/1", "7", b"{}", "application/json", {})
@@ -85,6 +86,25 @@ def test_after_a_cut_the_next_batch_has_a_connection_of_its_own(server: Server) 
     for _ in range(2):
         assert sink.send([MESSAGE]).delivered == {MESSAGE.position}
     sink.close()
+
+
+def test_a_slow_receiver_gets_smaller_batches_until_it_manages_them(
+    desk: Desk, receiver: Receiver
+) -> None:
+    receiver.most = 3
+    add(desk, kind="http", url=receiver.url, kinds=["job.completed"], batch=16, backoff=0.01)
+    desk.settle(*((job, OK) for job in desk.run(*(desk.job() for _ in range(20)))))
+    one = deliver(desk)
+
+    until("all have arrived", lambda: one.step() > 0 and len(receiver.events) == 20)
+
+    assert max(map(len, receiver.batches)) == 2
+    positions = [int(event["sequence"]) for event in receiver.events]
+    assert positions == sorted(positions)
+    receiver.most = 5_000
+    desk.settle(*((job, OK) for job in desk.run(*(desk.job() for _ in range(40)))))
+    deliver(desk, one)
+    assert max(map(len, receiver.batches)) == 16
 
 
 def test_a_sink_that_no_code_declares_reaches_public_and_allowed_addresses(server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ import pytest
 from hammerflow.errors import ConfigError
 from hammerflow.sinks.registry import open_sink, shown_config
 from tests.sinks.test_delivery import add, deliver
+from tests.sinks.test_http import MESSAGE
 from tests.stores.kit import Desk
 from tests.support.clouds import kinesis_server
 
@@ -170,6 +172,16 @@ def test_ordered_puts_one_record_after_another(
     assert [name for name, _ in service.calls] == ["PutRecord"] * 3
     [parked] = desk.store.sinks.parked("s")
     assert parked.position == 3 and "max_record" in parked.error
+
+
+def test_a_service_that_does_not_answer_is_named_as_the_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        where = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        options = {**ACCESS, "endpoint": where, "stream": "t", "timeout": 0.1}
+        sink = open_sink("s", "kinesis", options)
+        sink.open()
+        assert "ReadTimeoutError" in sink.send([MESSAGE]).error
+        sink.close()
 
 
 def test_errors_and_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from hammerflow.webhooks import new_secret
 from tests.proof.streams.clouds import STREAM, TOPIC
@@ -190,12 +190,21 @@ class _Follower:
         self._stopping.set()
         self._thread.join()
 
+    def _end(self, part: Any) -> int:
+        try:
+            _, end = self._consumer.get_watermark_offsets(part, timeout=20)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError._UNKNOWN_PARTITION:
+                return 0  # nothing was ever sent to it
+            raise
+        return int(end)
+
     def finish(self) -> dict[int, list[bytes]]:
         """The messages by partition, once nothing more is coming."""
         self.stop()
         deadline = time.monotonic() + 60
         for part in self._parts:
-            _, end = self._consumer.get_watermark_offsets(part, timeout=20)
+            end = self._end(part)
             while len(self._found[part.partition]) < end and not self._failure:
                 assert time.monotonic() < deadline, f"{part} cannot be read"
                 self._take()
