@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from starlette.applications import Starlette
@@ -16,7 +17,7 @@ from starlette.requests import Request
 
 from hammerflow.web.access import Principal, Role
 from hammerflow.web.application import create_application
-from hammerflow.web.backend import Backend
+from hammerflow.web.backend import Backend, start_thread
 from hammerflow.web.guard import check_ambient
 from hammerflow.web.warmth import LazyWarmth
 
@@ -53,7 +54,7 @@ def web_app(
         return principal
 
     app = create_application(backend, authorize=authorize, title=title)
-    warmth = LazyWarmth(app.state.warm)
+    warmth = LazyWarmth(app.state.warm, partial(start_thread, backend))
     return app
 
 
@@ -85,7 +86,7 @@ class MountedApi:
         self._app = create_application(
             backend, authorize=authorize, title=title, streams=False, threads=None
         )
-        warmth = LazyWarmth(self._app.state.warm)
+        warmth = LazyWarmth(self._app.state.warm, partial(start_thread, backend))
 
     def answer(
         self, who: Principal | None, method: str, path: str, *, prefix: str, query: str,

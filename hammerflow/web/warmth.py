@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 __all__ = ["LazyWarmth", "Warmth"]
 
@@ -49,10 +50,14 @@ class LazyWarmth:
 
     Args:
         warm: reads what is old.
+        start: runs what it is given in a thread of this name.
     """
 
-    def __init__(self, warm: Callable[[], None]) -> None:
+    def __init__(
+        self, warm: Callable[[], None], start: Callable[[Callable[[], object], str], None]
+    ) -> None:
         self._warm = warm
+        self._start = start
         self._checked_at = -math.inf
         self._lock = threading.Lock()
 
@@ -63,7 +68,7 @@ class LazyWarmth:
             if now - self._checked_at < _WARM:
                 return
             self._checked_at = now
-        threading.Thread(target=_try, args=(self._warm,), name="warmth", daemon=True).start()
+        self._start(partial(_try, self._warm), "warmth")
 
 
 def _try(warm: Callable[[], None]) -> None:
