@@ -9,7 +9,7 @@ from datetime import datetime
 from hammerflow.ids import name_id
 from hammerflow.stores.database import Database
 from hammerflow.stores.names import NameTable
-from hammerflow.stores.pages.ready_queues import queues_with_ready
+from hammerflow.stores.pages.ready_queues import next_with_ready, queues_with_ready
 from hammerflow.stores.pauses import PauseKind, Pauses
 
 __all__ = ["QueueStatus", "Queues"]
@@ -58,6 +58,10 @@ class Queues:
         return any(known == name for _, known in self._database.rows("queue_names")) or (
             name in self.unnamed()
         )
+
+    def next_ready(self, after: int | None) -> int | None:
+        """The number of the next queue with ready jobs behind a number, or of the first one."""
+        return next_with_ready(self._database, after)
 
     def unnamed(self) -> set[str]:
         """Queues with ready jobs that have no row, because it was deleted or an older backup was

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from hammerflow import ConfigError
+from hammerflow import ConfigError, Hammerflow
+from hammerflow.jobs.priority_rule import STRICT
 from hammerflow.worker import WorkerOptions, read_queues
+from hammerflow.worker.supervisor.claimer import Claimer
 from hammerflow.worker.supervisor.queue_caps import QueueCaps
 from hammerflow.worker.supervisor.queue_order import QueueOrder
 from tests.acceptance.kit import Shop
@@ -61,6 +63,28 @@ def test_without_weights_queues_take_turns_and_one_claim_may_fill_the_room() -> 
 
     assert {names[0] for names in turns} == {("a", 9), ("b", 9), ("c", 9)}
     assert all(sorted(names) == [("a", 9), ("b", 9), ("c", 9)] for names in turns)
+
+
+def test_of_many_queues_those_with_jobs_take_turns(migrated_url: str) -> None:
+    app = Hammerflow("shop", database=migrated_url)
+    task = app.task(name="note")(print)
+    order = QueueOrder(None)
+    order.add(f"q{number}" for number in range(30))
+    nothing: Any = None
+    claimer = Claimer(
+        store=app.store, queue_order=order, name="claimer", worker_id=lambda: 1, poll=1.0,
+        is_full=lambda: False, is_quiet=lambda: True, burst=False, rule=STRICT, pool=nothing,
+        group=nothing, caps=nothing, database_status=nothing,
+    )  # fmt: skip
+
+    assert [*claimer._turns(5)] == []
+    for queue in ("q3", "q17", "q21", "elsewhere"):
+        task.options(queue=queue).delay()
+    order.set_paused({"q21"})
+    firsts = Counter(next(claimer._turns(5)) for _ in range(6))
+    assert firsts == {("q3", 5): 3, ("q17", 5): 3}
+    assert sorted(claimer._turns(5)) == [("q17", 5), ("q3", 5)]
+    app.close()
 
 
 def test_a_paused_queue_has_no_turn_and_is_owed_nothing() -> None:

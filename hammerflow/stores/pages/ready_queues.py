@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hammerflow.stores.database import Database
 
-__all__ = ["queues_with_ready"]
+__all__ = ["next_with_ready", "queues_with_ready"]
 
 _BEFORE = -(1 << 63)  # all numbers of queues
 
@@ -21,8 +21,14 @@ def queues_with_ready(database: Database, *, most: int | None = None) -> Sequenc
         return database.column("ready_queues")[:most]
     found: list[int] = []
     while most is None or len(found) < most:
-        row = database.first("ready_next_queue", after=found[-1] if found else _BEFORE)
-        if row is None:
+        queue_id = next_with_ready(database, found[-1] if found else None)
+        if queue_id is None:
             break
-        found.append(row[0])
+        found.append(queue_id)
     return found
+
+
+def next_with_ready(database: Database, after: int | None) -> int | None:
+    """The number of the next queue with ready jobs behind a number; None: of the first one."""
+    row = database.first("ready_next_queue", after=_BEFORE if after is None else after)
+    return None if row is None else row[0]

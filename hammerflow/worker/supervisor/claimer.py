@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from hammerflow.jobs.priority_rule import PriorityRule
@@ -68,6 +68,7 @@ class Claimer:
     _is_poll: bool = False  # no ring has told of what this claim finds
     _next_poll: float = 0.0
     _short: int = 0  # claims in a row that passed over ready jobs
+    _last_queue: int | None = None  # the number of the one that was claimed from last
     _stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -137,7 +138,7 @@ class Claimer:
             if self.store.jobs.promote().count:
                 self.pool.note_change()  # the other claimer has found nothing too early
             changes = self.pool.changes if self.is_quiet() else -1
-        for queue, share in self.queue_order.shares(room, self.name):
+        for queue, share in self._turns(room):
             if queue in short:
                 continue
             limit = min(share, left)
@@ -160,6 +161,26 @@ class Claimer:
         self._short = self._short + 1 if passed and left > 0 else 0
         pause = self.poll if not passed else min(self.poll, _PASSED * 2 ** min(self._short, 10))
         self._next_poll = time.monotonic() + min([pause * random.uniform(0.9, 1.0), *waits])
+
+    def _turns(self, room: int) -> Iterator[tuple[str, int]]:
+        """The queues to claim from, in order, and how many jobs from each at most: of many queues
+        those with ready jobs, from behind the one that came last."""
+        if not self.queue_order.is_long:
+            yield from self.queue_order.shares(room, self.name)
+            return
+        start = after = self._last_queue
+        is_second = start is None
+        while True:
+            queue_id = self.store.queues.next_ready(after)
+            if queue_id is None and not is_second:
+                is_second, after = True, None
+                continue
+            if queue_id is None or (is_second and start is not None and queue_id > start):
+                return
+            after = queue_id
+            if (name := self.queue_order.name_of(queue_id)) is not None:
+                self._last_queue = queue_id
+                yield name, room
 
     def _claim_from(self, queue: str, limit: int) -> int:
         worker_id, begun = self.worker_id(), time.monotonic()

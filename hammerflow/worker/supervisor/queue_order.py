@@ -6,9 +6,13 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
+from hammerflow.ids import name_id
 from hammerflow.jobs.shares import Shares
 
 __all__ = ["QueueOrder"]
+
+#: Queues that are claimed from in turn without asking which of them have jobs.
+_FEW = 8
 
 
 class QueueOrder:
@@ -18,7 +22,8 @@ class QueueOrder:
     jobs that were passed over, as another worker's claim was at them.
 
     Without weights every queue that appears is served. They take turns at being first, and each
-    claim takes what it can get: one statement is enough where the first queue fills the room.
+    claim takes what it can get: one statement is enough where the first queue fills the room. Where
+    there are many, most of them empty, the claimer asks which one is the next with jobs.
     """
 
     def __init__(self, weights: Mapping[str, int] | None) -> None:
@@ -29,6 +34,7 @@ class QueueOrder:
         self._shares: defaultdict[str, Shares[str]] = defaultdict(Shares)
         self._turn = 0
         self._paused: set[str] = set()
+        self._names: dict[int, str] = {}  # by number; only where every queue is served
 
     @property
     def names(self) -> list[str]:
@@ -41,6 +47,7 @@ class QueueOrder:
         with self._lock:
             new = [name for name in names if name not in self._weights] if self.is_open else []
             self._weights.update(dict.fromkeys(new, 1))
+            self._names.update((name_id(name), name) for name in new)
             return bool(new)
 
     def set_paused(self, names: Iterable[str]) -> bool:
@@ -49,6 +56,17 @@ class QueueOrder:
             resumed = (self._paused - set(names)) & self._weights.keys()
             self._paused = set(names)
             return bool(resumed)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether every queue is served, and there are many."""
+        return len(self._names) > _FEW
+
+    def name_of(self, queue_id: int) -> str | None:
+        """The name of a queue that is served and not paused, where every queue is."""
+        with self._lock:
+            name = self._names.get(queue_id)
+            return None if name in self._paused else name
 
     def shares(self, room: int, claimer: str) -> list[tuple[str, int]]:
         """The queues to claim from now, in order, and how many jobs from each at most. A queue is
