@@ -33,7 +33,7 @@ Authorize: TypeAlias = Callable[[Request], Awaitable[Principal | None]]
 #: Seconds for which a page waits for its reads, while the browser fetches the code; it asks for
 #: later ones itself.
 _PATIENCE = 0.1
-_MOST = 256 << 10  # bytes of one read
+_MOST = 64 << 10  # bytes of one read; what is longer is fetched while the code runs
 _ROUTES = {route.path: route for route in ROUTES if route.method == "GET"}
 
 
