@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import click
@@ -10,7 +11,16 @@ import click
 from hammerflow.admin.queues import figures_of, healths_of
 from hammerflow.cli.confirming import confirm
 from hammerflow.cli.known_names import check_queue
-from hammerflow.cli.options import argument, flag, last_hours, shared, text_option
+from hammerflow.cli.options import (
+    SHOWN,
+    argument,
+    flag,
+    last_hours,
+    limit,
+    shared,
+    text_option,
+)
+from hammerflow.cli.paging import tell_cut
 from hammerflow.cli.queue_view import QUEUES, STATS, count_text
 from hammerflow.cli.session import Session
 from hammerflow.cli.statistics_view import NO_JOBS, summary_view
@@ -76,8 +86,12 @@ def resume(session: Session, name: str) -> None:
 @command.command("stats")
 @argument("name", NAME_CHECK, required=False)
 @last_hours(default=None)
+@limit(None, "With --hours, show at most this many queues.")
+@text_option("--after", default="", show_default=False, help="Only names after this one.")
 @shared
-def stats(session: Session, name: str | None, hours: float | None) -> None:
+def stats(
+    session: Session, name: str | None, hours: float | None, limit: int | None, after: str
+) -> None:
     """Show depths, the age of the oldest ready job, and the rates of each queue or of one.
 
     Depths are counted up to 10 000. The rate of new jobs is that of the last minute, from the
@@ -86,15 +100,31 @@ def stats(session: Session, name: str | None, hours: float | None) -> None:
     With --hours: how many jobs of each queue were enqueued and ended in that time, and how long
     they waited and ran, as in task stats.
     """
+    if hours is None and (limit or after):
+        raise click.UsageError("--limit and --after are for --hours: add it")
     with session.store() as store:
         if name is not None:
             check_queue(session, store, name)
         if hours is not None:
-            past = queue_totals(store, hours * 3600, queues=None if name is None else [name])
-            session.show_list(past, summary_view("queue"), empty=NO_JOBS)
+            queues = store.queues.registered() if name is None else [name]
+            _show_past(session, store, hours * 3600, queues, limit, after)
             return
         found = figures_of(store, lease=session.settings.lease, name=name)
     session.show_list(found, STATS, empty=_NO_QUEUES)
+
+
+def _show_past(
+    session: Session, store: Store, seconds: float, queues: Sequence[str], limit: int | None,
+    after: str,
+) -> None:  # fmt: skip
+    """Show a page of what became of jobs: of a thousand queues that is much to read."""
+    rest = [name for name in queues if name > after]
+    most = limit or (len(rest) if session.as_json else SHOWN)
+    past = queue_totals(store, seconds, queues=rest[:most])
+    session.show_list(past, summary_view("queue"), empty=NO_JOBS)
+    if len(rest) > most:
+        last = rest[most - 1]
+        tell_cut(session, f"there are more queues: add --after {shlex.quote(last)}", next=last)
 
 
 @command.command("health")

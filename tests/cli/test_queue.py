@@ -12,6 +12,7 @@ import pytest
 from hammerflow import Hammerflow, JobState
 from hammerflow.ids import name_id
 from hammerflow.jobs.outcome import Completed
+from hammerflow.testing import drain
 from tests.cli.conftest import HAMMERFLOW, WORKER, Run, claim, environment, settle
 from tests.stores.kit import desk_at
 
@@ -252,6 +253,30 @@ def test_statistics_are_of_the_last_hours(run: Run, shop: Hammerflow) -> None:
     assert task["run_p50"] is not None
     assert table[0].split()[:4] == ["TASK", "ENQUEUED", "COMPLETED", "FAILED"]
     assert nothing.out.startswith("no job of that time is counted")
+
+
+def test_statistics_of_many_queues_come_in_pages(run: Run, shop: Hammerflow) -> None:
+    for queue in ("a", "b", "c"):
+        shop.tasks["shop.add"].options(queue=queue).delay(1, 2)
+        drain(shop)
+    with desk_at(shop.settings.database) as desk:
+        minute = int(desk.store.clock() // 60) * 60
+        desk.store.database.run("statistics_begin", begin=minute - 600)
+        for column in ("started_at", "finished_at"):
+            desk.sql(f"UPDATE {{done}} SET {column} = {desk.shift(column, 120)}")
+        while desk.store.statistics.count_next():
+            pass
+
+    def names(*options: str) -> list[str]:
+        found = run("queue", "stats", "--hours", "1", "--json", *options).json
+        return [row["queue"] for row in found]
+
+    assert {*names()} >= {"a", "b", "c"}
+    assert names("--limit", "1", "--after", "a") == ["b"]
+    page = run("queue", "stats", "--hours", "1", "--limit", "1", "--after", "a")
+    assert "there are more queues: add --after b" in page.err
+    refused = run("queue", "stats", "--limit", "1")
+    assert refused.code == 2 and "--limit and --after are for --hours" in refused.err
 
 
 def test_health_tells_what_only_a_person_can_change(run: Run, shop: Hammerflow) -> None:
