@@ -66,7 +66,9 @@ function attempts(job) {
     if (error.started_at) rows.push({ id: rows.length, name: `attempt ${error.attempt}`, state: "failed", says: error.kind, created_at: made, started_at: error.started_at, finished_at: error.at, note: workerOf(job, error.worker_id) });
     made = error.at;
   }
-  if (job.started_at && job.started_at !== rows.at(-1)?.started_at) rows.push({ id: rows.length, name: `attempt ${job.attempt}`, state: job.state, created_at: made, started_at: job.started_at, finished_at: job.finished_at, note: workerOf(job, job.worker_id) });
+  const last = job.errors.at(-1); // two attempts may begin within the same millisecond
+  const isTold = last?.started_at === job.started_at && last?.attempt === job.attempt;
+  if (job.started_at && !isTold) rows.push({ id: rows.length, name: `attempt ${job.attempt}`, state: job.state, created_at: made, started_at: job.started_at, finished_at: job.finished_at, note: workerOf(job, job.worker_id) });
   else if (!job.finished_at && rows.length) rows.push({ id: rows.length, name: "next attempt", state: job.state, created_at: made });
   return rows;
 }
