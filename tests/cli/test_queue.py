@@ -233,9 +233,8 @@ def test_a_q_ends_the_monitor_and_leaves_the_terminal_as_it_was(embedded_shop: H
     assert termios.tcgetattr(ours) == before
 
 
-def test_statistics_are_of_the_last_hours(run: Run, shop: Hammerflow) -> None:
-    shop.tasks["shop.add"].delay(1, 2)
-    settle(shop, claim(shop), Completed(None))
+def count_as_of_two_minutes_ago(shop: Hammerflow) -> None:
+    """Count what has ended, in a minute that is over."""
     with desk_at(shop.settings.database) as desk:
         minute = int(desk.store.clock() // 60) * 60
         desk.store.database.run("statistics_begin", begin=minute - 600)
@@ -243,6 +242,12 @@ def test_statistics_are_of_the_last_hours(run: Run, shop: Hammerflow) -> None:
             desk.sql(f"UPDATE {{done}} SET {column} = {desk.shift(column, 120)}")
         while desk.store.statistics.count_next():
             pass
+
+
+def test_statistics_are_of_the_last_hours(run: Run, shop: Hammerflow) -> None:
+    shop.tasks["shop.add"].delay(1, 2)
+    settle(shop, claim(shop), Completed(None))
+    count_as_of_two_minutes_ago(shop)
 
     (task,) = run("task", "stats", "shop.add", "--json").json
     (queue,) = run("queue", "stats", "--hours", "1", "--json").json
@@ -259,13 +264,7 @@ def test_statistics_of_many_queues_come_in_pages(run: Run, shop: Hammerflow) -> 
     for queue in ("a", "b", "c"):
         shop.tasks["shop.add"].options(queue=queue).delay(1, 2)
         drain(shop)
-    with desk_at(shop.settings.database) as desk:
-        minute = int(desk.store.clock() // 60) * 60
-        desk.store.database.run("statistics_begin", begin=minute - 600)
-        for column in ("started_at", "finished_at"):
-            desk.sql(f"UPDATE {{done}} SET {column} = {desk.shift(column, 120)}")
-        while desk.store.statistics.count_next():
-            pass
+    count_as_of_two_minutes_ago(shop)
 
     def names(*options: str) -> list[str]:
         found = run("queue", "stats", "--hours", "1", "--json", *options).json

@@ -206,7 +206,7 @@ class Retention:
             is_whole: its whole workflow and spawn tree may go with it; a part never goes alone.
 
         Raises:
-            JobNotFound: there is no such job.
+            JobNotFound: no job has this id.
             HammerflowError: it has not ended, or something else needs it.
         """
         rows = self._database.rows("members_of", ids=[job_id])

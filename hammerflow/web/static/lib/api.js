@@ -70,7 +70,7 @@ const first = new Map();
 const block = document.getElementById("first");
 if (block) for (const [path, params, tag, data] of parse(block.textContent)) first.set(link(path, params), { data, tag });
 
-/** From now on everything is read anew. */
+/** Ask the server from now on, whatever the page came with. */
 export const forgetFirst = () => first.clear();
 
 /** Read: get("/api/jobs", {state: "failed"}). */
